@@ -1,0 +1,7 @@
+"""`python -m tollgate`: how the runner starts itself in the background."""
+
+from __future__ import annotations
+
+from tollgate.main import app
+
+app()

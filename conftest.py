@@ -1,0 +1,3 @@
+"""Fixtures for all tests of the workspace."""
+
+pytest_plugins = ["common.testing.servers"]

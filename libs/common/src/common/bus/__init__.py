@@ -1,0 +1,1 @@
+"""How services speak over NATS JetStream: connecting, providing streams, mirrors of buckets, consuming in batches."""

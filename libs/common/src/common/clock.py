@@ -1,0 +1,45 @@
+"""Where time comes from.
+
+Flows ask a `Clock` instead of the machine, so that a test can say what time it is; nothing else makes timestamps.
+All instants are timezone-aware and in UTC.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        return time.monotonic()
+
+
+def rfc3339(instant: datetime) -> str:
+    """An instant as RFC 3339 text in UTC with milliseconds: `2026-11-21T08:30:00.123Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def month_of(instant: datetime) -> str:
+    """The UTC calendar month as the period of a monthly budget: `2026-11`."""
+    return instant.astimezone(UTC).strftime("%Y-%m")

@@ -1,0 +1,1 @@
+"""What services tell each other: the table of the bus, the events, the snapshots."""

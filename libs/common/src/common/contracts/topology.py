@@ -1,0 +1,160 @@
+"""THE table of the bus: every stream, bucket, durable consumer and Redis key, with its one owner.
+
+`provision` creates exactly what stands here, and nothing else creates anything. Whoever asks "what do services tell
+each other?" reads this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DAY_SECONDS = 86_400
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: `name` for processes, images and durable consumers; `package` for import, schema, role, settings."""
+
+    name: str
+    package: str
+    port: int
+    has_schema: bool = True
+
+    @property
+    def prefix(self) -> str:
+        """What its settings' names begin with: `CATALOG_SYNC`."""
+        return self.package.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A JetStream stream: file storage, limits retention; a full one refuses (discard new) and never deletes unread."""
+
+    name: str
+    subjects: tuple[str, ...]
+    owner: str
+    max_age_seconds: int = 90 * DAY_SECONDS
+    max_bytes: int = 4096 * MEBIBYTE
+    max_message_bytes: int = 64 * 1024
+    duplicate_window_seconds: int = 900
+    discard_old: bool = False
+    may_purge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A key-value bucket of snapshots: one writer, mirrored by whoever decides by it."""
+
+    name: str
+    owner: str
+    max_bytes: int = 256 * MEBIBYTE
+    max_value_bytes: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A durable pull consumer; delivers until acknowledged, however often (`max_deliver` unlimited)."""
+
+    service: str
+    stream: str
+    subjects: tuple[str, ...]
+    ack_wait_seconds: int = 30
+    max_in_flight: int = 2_000
+    batch: int = 500
+    headers: tuple[str, ...] = field(default=())
+
+
+SERVICES = (
+    Service("gateway", "gateway", 8080, has_schema=False),
+    Service("billing", "billing", 8081),
+    Service("catalog-sync", "catalog_sync", 8082),
+    Service("keyvault", "keyvault", 8083),
+    Service("analytics", "analytics", 8084),
+)
+
+USAGE = Stream("USAGE", ("usage.recorded.>", "usage.rejected.>"), "gateway")
+CONTENT = Stream(
+    "CONTENT",
+    ("content.recorded.>",),
+    "gateway",
+    max_age_seconds=30 * DAY_SECONDS,
+    max_bytes=1024 * MEBIBYTE,
+    max_message_bytes=MEBIBYTE + 64 * 1024,
+    discard_old=True,
+    may_purge=True,
+)
+BILLING = Stream("BILLING", ("billing.>",), "billing")
+KEYS = Stream("KEYS", ("keys.>", "credentials.>"), "keyvault", max_bytes=512 * MEBIBYTE)
+CATALOG = Stream("CATALOG", ("catalog.>",), "catalog-sync", max_bytes=512 * MEBIBYTE)
+ALERTS = Stream("ALERTS", ("alerts.>",), "analytics", max_bytes=256 * MEBIBYTE)
+AUDIT = Stream("AUDIT", ("audit.recorded.>",), "every service", max_bytes=512 * MEBIBYTE)
+DLQ = Stream("DLQ", ("dlq.>",), "every consumer", max_bytes=512 * MEBIBYTE, max_message_bytes=2 * MEBIBYTE)
+
+STREAMS = (USAGE, CONTENT, BILLING, KEYS, CATALOG, ALERTS, AUDIT, DLQ)
+
+KEYS_BUCKET = Bucket("keys", "keyvault")
+SESSIONS_BUCKET = Bucket("sessions", "keyvault")
+CREDENTIALS_BUCKET = Bucket("credentials", "keyvault")
+CATALOG_BUCKET = Bucket("catalog", "catalog-sync")
+BUDGETS_BUCKET = Bucket("budgets", "billing")
+
+BUCKETS = (KEYS_BUCKET, SESSIONS_BUCKET, CREDENTIALS_BUCKET, CATALOG_BUCKET, BUDGETS_BUCKET)
+
+CONSUMERS = (
+    Consumer("billing", "USAGE", ("usage.recorded.>",)),
+    Consumer("analytics", "USAGE", ("usage.recorded.>",)),
+    Consumer("keyvault", "USAGE", ("usage.recorded.>",)),
+    Consumer("catalog-sync", "USAGE", ("usage.recorded.>",)),
+)
+
+
+def consumer_of(service: str, stream: str = "USAGE") -> Consumer:
+    """The row of the consumer that a service has on a stream; KeyError when it has none."""
+    for row in CONSUMERS:
+        if row.service == service and row.stream == stream:
+            return row
+    raise KeyError(f"{service} has no consumer on {stream}")
+
+
+# --- Redis: who writes which key -----------------------------------------------------------------------------------
+# {id} is an api key's id, {YYYY}:{MM} a UTC month. The gateway writes all but the two marked.
+#
+#   rate_limit:{id}             ZSET    one member a request of the last 60 s, score = its millisecond
+#   cost:{id}:{YYYY}:{MM}       string  nano-USD settled; grows by settlement only
+#   held:{id}:{YYYY}:{MM}       string  nano-USD of open holds: the sum over the holds below, kept beside them
+#   hold:{request}/{attempt}    HASH    one reservation: key, period, amount, price version …
+#   holds                       ZSET    open holds by the millisecond at which their lease runs out
+#   gateway:logs                LIST    events that wait for NATS to come back
+#   epoch                       string  *billing* writes it once the counters are known to be right; without it: closed
+#   other:{scope}:{period}      HASH    *billing* writes it: `total` nano-USD counted by nobody else, `version`
+#   revoked:{id}                string  *keyvault* writes it before it answers a revocation
+
+
+def revoked_key(api_key_id: str) -> str:
+    """The Redis key that says an api key is revoked."""
+    return f"revoked:{api_key_id}"
+
+
+def rate_limit_key(api_key_id: str) -> str:
+    """The Redis key of an api key's sliding window."""
+    return f"rate_limit:{api_key_id}"
+
+
+def cost_key(api_key_id: str, month: str) -> str:
+    """The Redis key of an api key's settled spend in a month `2026-11`: `cost:<id>:2026:11`."""
+    return f"cost:{api_key_id}:{month.replace('-', ':')}"
+
+
+def held_key(api_key_id: str, month: str) -> str:
+    """The Redis key of the sum of an api key's open holds in a month."""
+    return f"held:{api_key_id}:{month.replace('-', ':')}"
+
+
+def other_key(scope: str, period: str) -> str:
+    """The Redis key of what billing counts besides settlement, e.g. scope `key:<id>`, period `2026-11`."""
+    return f"other:{scope}:{period}"
+
+
+EPOCH_KEY = "epoch"
+GATEWAY_LOGS_KEY = "gateway:logs"

@@ -1,0 +1,1 @@
+"""How the management APIs speak HTTP: the app around the routes, who calls, lists and pages."""

@@ -1,0 +1,105 @@
+"""The FastAPI app around a service's routes: probes, metrics, errors, request ids.
+
+`/livez` says that the process runs, `/readyz` that it can do its work (each check by name), `/metrics` what it counts.
+One handler renders every error as `{"detail": …}` with the status that the error names; anything unexpected is a 500
+that says nothing, and a log line that says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from common.errors import TollgateError
+from common.ids import uuid7
+
+log = structlog.get_logger()
+
+Check = Callable[[], Awaitable[bool]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+REVISION_HEADER = "x-tollgate-revision"
+"""On a write's answer: the revisions of snapshots that carry its effect, `keys=17,sessions=4`; the edge waits for them."""
+
+
+def create_api(
+    title: str, lifespan: Callable[[FastAPI], AsyncIterator[None]] | Lifespan, registry: CollectorRegistry
+) -> FastAPI:
+    """An app with probes, metrics and error handling; add the service's routers to it.
+
+    The service sets `app.state.checks` (name → async check) in its lifespan; until then it is not ready.
+    """
+    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url=None, redoc_url=None)  # type: ignore[arg-type]
+    app.state.checks = None
+    _add_probes(app, registry)
+    app.add_exception_handler(TollgateError, _render_error)
+    app.add_exception_handler(HTTPException, _render_http_error)
+    app.add_exception_handler(RequestValidationError, _render_validation)
+    app.add_exception_handler(Exception, _render_bug)
+    app.middleware("http")(_with_request_id)
+    return app
+
+
+def revision_header(revisions: Mapping[str, int] | None) -> dict[str, str]:
+    """The header of a write's answer; empty when nothing was published."""
+    if not revisions:
+        return {}
+    return {REVISION_HEADER: ",".join(f"{bucket}={revision}" for bucket, revision in sorted(revisions.items()))}
+
+
+def _add_probes(app: FastAPI, registry: CollectorRegistry) -> None:
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        results = await ready_checks(app.state.checks)
+        return JSONResponse(results, status_code=200 if results and all(results.values()) else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> PlainTextResponse:
+        return PlainTextResponse(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def ready_checks(checks: Mapping[str, Check] | None) -> dict[str, bool]:
+    """Each check's answer by name; empty before the service has started."""
+    return {name: await check() for name, check in (checks or {}).items()}
+
+
+async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    request_id = request.headers.get("x-request-id") or uuid7()
+    with structlog.contextvars.bound_contextvars(request_id=request_id[:128]):
+        response = await call_next(request)
+    response.headers.setdefault("x-request-id", request_id[:128])
+    return response
+
+
+async def _render_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TollgateError)
+    headers = {"retry-after": str(error.retry_after_seconds)} if error.retry_after_seconds is not None else None
+    return JSONResponse({"detail": error.message, "code": error.code}, error.status, headers)
+
+
+async def _render_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def _render_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Without `input` and `ctx`: what was sent may hold a secret.
+    detail = [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
+    return JSONResponse({"detail": detail}, 422)
+
+
+async def _render_bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
+    return JSONResponse({"detail": "internal error"}, 500)

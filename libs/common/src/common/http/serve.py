@@ -1,0 +1,24 @@
+"""Runs an ASGI app until it is told to stop: uvicorn with uvloop and httptools, one process.
+
+More processes are more replicas; that is the cluster's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+
+
+def serve(app: Any, *, host: str, port: int, grace_seconds: int = 30, **options: Any) -> None:
+    """Serve until SIGTERM or SIGINT; running requests get `grace_seconds` to end."""
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=grace_seconds,
+        **{"loop": "uvloop", "http": "httptools", **options},
+    )

@@ -1,0 +1,36 @@
+"""Ids: drawn once where a thing begins, computed wherever the same thing may be told twice.
+
+A request id is a UUIDv7 (sortable by time). The ids of its events are *computed* from it: any process that retries any
+step makes the same id, and whoever has seen it before knows so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Literal
+
+_EVENTS = uuid.UUID("7b0f6a4e-3a52-5d0c-9c55-9f2f0c5f7a10")
+
+UsageKind = Literal["final", "estimated"]
+"""How a call's usage is known: told by its own gateway, or by the reaper that found its hold abandoned."""
+
+
+def uuid7() -> str:
+    """A UUIDv7 in text form: 48 bits of milliseconds, 74 of randomness (RFC 9562)."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def usage_event_id(request_id: str, kind: UsageKind) -> str:
+    """The id of the one event of this kind that a request can have."""
+    return str(uuid.uuid5(_EVENTS, f"{request_id}/{kind}"))
+
+
+def derived_id(*parts: str) -> str:
+    """An id computed from what it names: the same parts always give the same id."""
+    return str(uuid.uuid5(_EVENTS, "/".join(parts)))

@@ -1,0 +1,1 @@
+"""How services speak to Postgres: pools, migrations, and the transactional outbox."""

@@ -1,0 +1,143 @@
+"""What usage costs: the one function that prices.
+
+Cost is computed once, by the gateway, with `cost`; everybody else adds up what it said. `upper_bound` says what a call
+can cost at most, before it is made. Rates are US dollars per million tokens (per one for units), as exact decimals.
+
+A price is a dated row: it holds from `starts_at` until the next row of the same model starts, and is never edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from types import MappingProxyType
+
+from common.money import nano_ceiling
+from common.usage import TOKEN_BUCKETS, Usage
+
+_MILLION = Decimal(1_000_000)
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+_PRECISION = 60
+
+# Where a price names no rate for a bucket, the bucket costs what its broader kind costs.
+_BROADER: Mapping[str, str] = MappingProxyType(
+    {
+        "cached_input_tokens": "input_tokens",
+        "cache_write_5m_tokens": "input_tokens",
+        "cache_write_1h_tokens": "cache_write_5m_tokens",
+        "audio_input_tokens": "input_tokens",
+        "reasoning_tokens": "output_tokens",
+        "audio_output_tokens": "output_tokens",
+    }
+)
+_INPUT_BUCKETS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+)
+_OUTPUT_BUCKETS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
+
+Rates = Mapping[str, Decimal]
+"""US dollars per million tokens of a bucket, or per one of a unit, by bucket or unit name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Rates that replace the ordinary ones for the whole call once its input passes a number of tokens."""
+
+    above_input_tokens: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One dated price of one model. `variants` holds the rates of service tiers (`priority`, `flex` …)."""
+
+    version: str
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    variants: Mapping[str, Rates] = field(default_factory=lambda: MappingProxyType({}))
+    starts_at: datetime = _ALWAYS
+    is_fallback: bool = False
+
+
+FALLBACK = Price(
+    version="fallback",
+    rates=MappingProxyType({"input_tokens": Decimal("0.50"), "output_tokens": Decimal("1.50")}),
+    is_fallback=True,
+)
+"""What a model without a price is charged at: never zero, and the event says so."""
+
+
+def cost(usage: Usage, price: Price, service_tier: str | None = None) -> Decimal:
+    """US dollars that this usage costs at this price, exact (no rounding anywhere)."""
+    rates = _rates_for(price, usage.prompt_tokens, service_tier)
+    with localcontext() as context:
+        context.prec = _PRECISION
+        total = Decimal(0)
+        for bucket in TOKEN_BUCKETS:
+            tokens: int = getattr(usage, bucket)
+            if tokens:
+                total += tokens * _rate(rates, bucket)
+        total /= _MILLION
+        for unit, count in usage.units.items():
+            total += count * rates.get(unit, Decimal(0))
+        return total + rates.get("request", Decimal(0))
+
+
+def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int:
+    """Nano-USD that a call with at most so many input and output tokens can cost at most.
+
+    Takes the dearest input and output rate over all buckets, tiers and variants, since what the provider will count
+    as cached, written or reasoned is not known yet.
+    """
+    every = [price.rates, *(tier.rates for tier in price.tiers), *price.variants.values()]
+    dearest_input = max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)
+    dearest_output = max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)
+    per_request = max(rates.get("request", Decimal(0)) for rates in every)
+    with localcontext() as context:
+        context.prec = _PRECISION
+        usd = (input_tokens * dearest_input + output_tokens * dearest_output) / _MILLION + per_request
+    return nano_ceiling(usd)
+
+
+def affordable_output_tokens(price: Price, input_tokens: int, nano: int) -> int:
+    """The most output tokens for which `upper_bound_nano` stays within `nano`; may be negative, when not even the
+    input fits. Unbounded prices (output for nothing) give a very large number."""
+    empty = upper_bound_nano(price, input_tokens, 0)
+    per_million = upper_bound_nano(price, input_tokens, 1_000_000) - empty
+    if per_million <= 0:
+        return 1 << 40 if empty <= nano else -1
+    tokens = (nano - empty) * 1_000_000 // per_million
+    while tokens > 0 and upper_bound_nano(price, input_tokens, tokens) > nano:
+        tokens -= 1
+    return tokens
+
+
+def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
+    """The row that holds at an instant: the latest that has started; None when there is none."""
+    started: Iterable[Price] = (price for price in prices if price.starts_at <= at)
+    return max(started, key=lambda price: price.starts_at, default=None)
+
+
+def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rates:
+    if service_tier is not None and service_tier in price.variants:
+        return price.variants[service_tier]
+    rates = price.rates
+    reached = -1
+    for tier in price.tiers:
+        if prompt_tokens > tier.above_input_tokens > reached:
+            rates, reached = tier.rates, tier.above_input_tokens
+    return rates
+
+
+def _rate(rates: Rates, bucket: str) -> Decimal:
+    while bucket not in rates:
+        if bucket not in _BROADER:
+            return Decimal(0)
+        bucket = _BROADER[bucket]
+    return rates[bucket]

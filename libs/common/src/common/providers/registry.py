@@ -1,0 +1,110 @@
+"""The providers, one frozen row each: what they are called, how they are spoken to, where they live.
+
+Adding a provider that speaks OpenAI's wire is one row here. What differs between providers of one wire is a named flag
+of the row, so that code asks for the flag and never for the provider's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Literal
+
+Wire = Literal["openai"]
+"""The languages that providers speak; each is one module of the gateway."""
+
+AuthScheme = Literal["bearer", "api-key", "none"]
+"""How a credential is shown to a provider (`auth.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """One provider. `env` names the variable that usually holds its key; `flags` name its departures from the wire."""
+
+    type: str
+    display_name: str
+    wire: Wire
+    base_url: str
+    auth: AuthScheme = "bearer"
+    env: str = ""
+    key_url: str = ""
+    genai_prices_id: str = ""
+    flags: frozenset[str] = frozenset()
+    capabilities: tuple[str, ...] = ("chat",)
+
+
+# flags
+NO_STREAM_OPTIONS = "no_stream_options"
+"""Refuses `stream_options`; sends usage in a stream unasked."""
+MAX_TOKENS_ONLY = "max_tokens_only"
+"""Knows `max_tokens` but not its successor `max_completion_tokens`."""
+
+
+_openai = partial(ProviderRow, wire="openai")
+
+_ROWS = (
+    _openai(
+        type="openai",
+        display_name="OpenAI",
+        base_url="https://api.openai.com/v1",
+        env="OPENAI_API_KEY",
+        key_url="https://platform.openai.com/api-keys",
+        genai_prices_id="openai",
+    ),
+    _openai(
+        type="groq",
+        display_name="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        env="GROQ_API_KEY",
+        key_url="https://console.groq.com/keys",
+        genai_prices_id="groq",
+    ),
+    _openai(
+        type="together",
+        display_name="Together",
+        base_url="https://api.together.ai/v1",
+        env="TOGETHER_API_KEY",
+        key_url="https://api.together.ai/settings/api-keys",
+        genai_prices_id="together",
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="mistral",
+        display_name="Mistral",
+        base_url="https://api.mistral.ai/v1",
+        env="MISTRAL_API_KEY",
+        key_url="https://console.mistral.ai/api-keys",
+        genai_prices_id="mistral",
+        flags=frozenset({NO_STREAM_OPTIONS, MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="openrouter",
+        display_name="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        env="OPENROUTER_API_KEY",
+        key_url="https://openrouter.ai/settings/keys",
+        genai_prices_id="openrouter",
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="deepseek",
+        display_name="DeepSeek",
+        base_url="https://api.deepseek.com",
+        env="DEEPSEEK_API_KEY",
+        key_url="https://platform.deepseek.com/api_keys",
+        genai_prices_id="deepseek",
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="custom",
+        display_name="Custom",
+        base_url="",
+        env="CUSTOM_API_KEY",
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+)
+
+PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType({row.type: row for row in _ROWS})
+"""Every provider that can be called, by type."""

@@ -1,0 +1,77 @@
+"""A NATS server of our own with JetStream on disk: configured by file, started, stopped.
+
+With `durable` each message is on the disk before it is acknowledged (`sync_interval: always`; the server's own default
+acknowledges first and syncs every two minutes). Streams and buckets are `provision`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import quote
+
+from common.servers.binaries import NATS, find
+from common.servers.child import start_child, wait_ready
+from common.servers.ports import free_port
+from common.servers.private_file import write_private
+from common.servers.running import SERVER_ENV, RunningServer
+
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+
+
+def start_nats(
+    data_dir: Path,
+    *,
+    port: int,
+    user: str,
+    password: str,
+    log_path: Path,
+    monitoring_port: int | None = None,
+    durable: bool = True,
+    deadline_seconds: float = 30.0,
+) -> RunningServer:
+    """Start the server with its streams in `data_dir`; the monitoring port (loopback) is drawn when not given."""
+    program = find(NATS)
+    watch_port = monitoring_port or free_port({port})
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config = write_private(data_dir / "nats.conf", _config(data_dir, port, watch_port, user, password, durable=durable))
+    child = start_child("nats", [str(program.path), "-c", str(config)], env=SERVER_ENV, log_path=log_path)
+    wait_ready(child, lambda: _is_healthy(watch_port), deadline_seconds=deadline_seconds)
+    return RunningServer(
+        child=child,
+        url=f"nats://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{port}",
+        port=port,
+        version=program.version_text,
+        monitoring_url=f"http://127.0.0.1:{watch_port}",
+    )
+
+
+def _config(data_dir: Path, port: int, monitoring_port: int, user: str, password: str, *, durable: bool) -> str:
+    # JSON strings are valid strings of the server's configuration language.
+    text = json.dumps
+    sync = "always" if durable else "2m"
+    return f"""server_name: tollgate
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitoring_port}"
+max_payload: {MAX_PAYLOAD_BYTES}
+jetstream {{
+  store_dir: {text(str(data_dir.absolute()))}
+  sync_interval: {sync}
+}}
+authorization {{
+  user: {text(user)}
+  password: {text(password)}
+}}
+"""
+
+
+def _is_healthy(monitoring_port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", monitoring_port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

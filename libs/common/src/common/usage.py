@@ -1,0 +1,83 @@
+"""What a call used: one record of disjoint buckets.
+
+Providers count differently (cached tokens inside or outside the input, reasoning inside or outside the output). A wire
+turns each report into these buckets, of which no token is in two, and whose sum is the provider's own total. Prices
+hang on the buckets; clients are shown OpenAI's way of counting, which `as_openai` restores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+_NO_UNITS: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens by bucket, all ≥ 0, disjoint; `units` counts what is not tokens (images, requests, characters …)."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    units: Mapping[str, int] = field(default=_NO_UNITS)
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """The sum of all token buckets."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Input as OpenAI counts it: cached, cache-written and audio tokens included."""
+        return (
+            self.input_tokens
+            + self.cached_input_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+            + self.audio_input_tokens
+        )
+
+    @property
+    def completion_tokens(self) -> int:
+        """Output as OpenAI counts it: reasoning and audio tokens included."""
+        return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
+
+    def as_openai(self) -> dict[str, Any]:
+        """The `usage` object of OpenAI's chat completions."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.total_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": self.cached_input_tokens,
+                "audio_tokens": self.audio_input_tokens,
+            },
+            "completion_tokens_details": {
+                "reasoning_tokens": self.reasoning_tokens,
+                "audio_tokens": self.audio_output_tokens,
+            },
+        }
+
+    def as_event(self) -> dict[str, Any]:
+        """The `usage` object of a usage event."""
+        event: dict[str, Any] = {name: getattr(self, name) for name in TOKEN_BUCKETS}
+        event["total_tokens"] = self.total_tokens
+        event["units"] = dict(self.units)
+        event["estimated"] = self.estimated
+        return event
+
+
+TOKEN_BUCKETS: tuple[str, ...] = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))
+"""The names of the token buckets, in the order of the record."""
+
+NOTHING = Usage()
+"""The usage of a call that used nothing."""

@@ -1,0 +1,1 @@
+"""Keeps the request log and what is counted from it."""

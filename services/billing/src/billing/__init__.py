@@ -1,0 +1,1 @@
+"""Keeps the double-entry ledger of what every call cost."""

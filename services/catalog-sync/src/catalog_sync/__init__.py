@@ -1,0 +1,1 @@
+"""Owns providers, models, dated prices, aliases and tier rules."""

@@ -1,0 +1,1 @@
+"""The one door: an OpenAI-compatible gateway that admits, forwards, meters and records every call."""

@@ -1,0 +1,1 @@
+"""Owns accounts, virtual keys, provider credentials and the audit trail."""
