@@ -10,8 +10,9 @@ import base64
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from common.contracts.topology import SERVICES
 from common.servers.ports import free_port, is_free
@@ -67,7 +68,11 @@ def load_secrets(path: Path, locked_data: Iterable[Path] = ()) -> Secrets:
         raise RunnerError(f"{locked} exists but {path} with its passwords does not: put it back, or move the data away")
     kept = _read(path)
     made = Secrets()
-    merged = Secrets(**{each.name: _merge(kept.get(each.name), getattr(made, each.name)) for each in fields(Secrets)})
+    # A later release's fields are made, an earlier one's stay; a dictionary is completed in the same way.
+    merged = replace(
+        made,
+        **{each.name: _merge(kept[each.name], getattr(made, each.name)) for each in fields(made) if each.name in kept},
+    )
     if asdict(merged) != kept:
         write_private(path, json.dumps(asdict(merged), indent=2) + "\n")
     return merged
@@ -86,13 +91,13 @@ def load_ports(path: Path, names: Iterable[str], asked: dict[str, int] | None = 
     return chosen
 
 
-def _merge(kept: object, made: object) -> object:
-    if isinstance(made, dict):
-        return made | kept if isinstance(kept, dict) else made
-    return kept or made
+def _merge(kept: Any, made: Any) -> Any:
+    if isinstance(kept, dict) and isinstance(made, dict):
+        return made | kept
+    return kept if isinstance(kept, type(made)) and kept else made
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

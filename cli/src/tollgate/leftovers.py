@@ -8,6 +8,9 @@ ours to end.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +21,7 @@ from common.servers.private_file import write_private
 
 _SAME_START_SECONDS = 0.02
 _GRACE_SECONDS = 10.0
+_POLL_SECONDS = 0.02
 
 
 def record_children(path: Path, pids: Mapping[str, int]) -> None:
@@ -28,24 +32,27 @@ def record_children(path: Path, pids: Mapping[str, int]) -> None:
 
 def end_leftovers(path: Path, grace_seconds: float = _GRACE_SECONDS) -> list[str]:
     """End what a killed runner left and forget the record; returns the names of what had to be ended."""
-    alive = {name: found for name, (pid, at) in _records(path).items() if (found := _ours(pid, at)) is not None}
-    for process in alive.values():
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(list(alive.values()), timeout=grace_seconds)
-    for process in stubborn:
-        kill_group(process.pid)
-    psutil.wait_procs(stubborn, timeout=2)
+    records = _records(path)
+    alive = {name: pid for name, (pid, at) in records.items() if _is_ours(pid, at)}
+    for pid in alive.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while (left := [pid for pid, at in records.values() if _is_ours(pid, at)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    for pid in left:
+        kill_group(pid)
     path.unlink(missing_ok=True)
     return sorted(alive)
 
 
-def _ours(pid: int, started_at: float) -> psutil.Process | None:
+def _is_ours(pid: int, started_at: float) -> bool:
     start = _started_at(pid)
-    return psutil.Process(pid) if start is not None and abs(start - started_at) < _SAME_START_SECONDS else None
+    return start is not None and abs(start - started_at) < _SAME_START_SECONDS
 
 
 def _started_at(pid: int) -> float | None:
+    """When a process began; None when it has ended, whether or not its parent has noticed."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

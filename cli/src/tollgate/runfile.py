@@ -13,6 +13,7 @@ from pathlib import Path
 from common.servers.private_file import write_private
 
 from tollgate.errors import RunnerError
+from tollgate.home import Home
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class RunFile:
     nats_url: str
     redis_url: str
     cache_redis_url: str
+    nats_monitoring_url: str | None  # of an own NATS only
     simulator_url: str
     services: dict[str, str]
     pids: dict[str, int]
@@ -50,3 +52,11 @@ def read_run_file(path: Path) -> RunFile:
         raise RunnerError(f"nothing runs here ({path} does not exist): start it with `make up`") from None
     except (ValueError, KeyError, TypeError) as error:
         raise RunnerError(f"{path} is damaged: stop the stack with `make down` and start it again") from error
+
+
+def refuse_second(home: Home) -> None:
+    """RunnerError with its address when a runner already runs on this folder."""
+    holder = home.holder()
+    if holder is not None:
+        url = read_run_file(home.run_file).url if home.run_file.exists() else "not ready yet"
+        raise RunnerError(f"already running on {home.root} (pid {holder}, {url}): stop it with `make down`")

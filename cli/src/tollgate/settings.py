@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from common.settings import NatsUrl, Port, PostgresUrl, RedisUrl, Settings
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 _POSTGRES_PORT = 5432
 _REDIS_PORT = 6379
@@ -18,6 +19,8 @@ _REDIS_PORT = 6379
 
 class RunnerSettings(Settings):
     """Where the runner keeps its state, which servers are given, where the gateway listens, who the first users are."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     home: Path = Field(default=Path(".tollgate"), validation_alias="TOLLGATE_HOME", description="The runner's folder.")
     database_url: PostgresUrl | None = Field(
@@ -80,6 +83,14 @@ class RunnerSettings(Settings):
             return self.database_url
         login = _login(self.postgres_user, self.postgres_password)
         return f"postgresql://{login}@{_with_port(self.postgres_server, _POSTGRES_PORT)}/{quote(self.postgres_db, safe='')}"
+
+    @property
+    def given_by(self) -> dict[str, str]:
+        """Which variable gave a URL that another one usually gives."""
+        return {
+            **({"DATABASE_URL": "POSTGRES_SERVER"} if not self.database_url else {}),
+            **({"REDIS_URL": "REDIS_ADDRESS"} if not self.redis_url else {}),
+        }
 
     @property
     def given_redis_url(self) -> str | None:

@@ -47,10 +47,12 @@ Rates = Mapping[str, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Rates that replace the ordinary ones for the whole call once its input passes a number of tokens."""
+    """Rates that replace the ordinary ones for the whole call once its input passes a number of tokens; `variants`
+    likewise replace those of the price."""
 
     above_input_tokens: int
     rates: Rates
+    variants: Mapping[str, Rates] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int
     Takes the dearest input and output rate over all buckets, tiers and variants, since what the provider will count
     as cached, written or reasoned is not known yet.
     """
-    every = [price.rates, *(tier.rates for tier in price.tiers), *price.variants.values()]
+    every = [price.rates, *price.variants.values()]
+    for tier in price.tiers:
+        every += [tier.rates, *tier.variants.values()]
     dearest_input = max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)
     dearest_output = max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)
     per_request = max(rates.get("request", Decimal(0)) for rates in every)
@@ -105,19 +109,6 @@ def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int
     return nano_ceiling(usd)
 
 
-def affordable_output_tokens(price: Price, input_tokens: int, nano: int) -> int:
-    """The most output tokens for which `upper_bound_nano` stays within `nano`; may be negative, when not even the
-    input fits. Unbounded prices (output for nothing) give a very large number."""
-    empty = upper_bound_nano(price, input_tokens, 0)
-    per_million = upper_bound_nano(price, input_tokens, 1_000_000) - empty
-    if per_million <= 0:
-        return 1 << 40 if empty <= nano else -1
-    tokens = (nano - empty) * 1_000_000 // per_million
-    while tokens > 0 and upper_bound_nano(price, input_tokens, tokens) > nano:
-        tokens -= 1
-    return tokens
-
-
 def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
     """The row that holds at an instant: the latest that has started; None when there is none."""
     started: Iterable[Price] = (price for price in prices if price.starts_at <= at)
@@ -125,14 +116,11 @@ def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
 
 
 def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rates:
-    if service_tier is not None and service_tier in price.variants:
-        return price.variants[service_tier]
-    rates = price.rates
-    reached = -1
+    rates, variants, reached = price.rates, price.variants, -1
     for tier in price.tiers:
         if prompt_tokens > tier.above_input_tokens > reached:
-            rates, reached = tier.rates, tier.above_input_tokens
-    return rates
+            rates, variants, reached = tier.rates, {**price.variants, **tier.variants}, tier.above_input_tokens
+    return rates if service_tier is None else variants.get(service_tier, rates)
 
 
 def _rate(rates: Rates, bucket: str) -> Decimal:

@@ -27,7 +27,7 @@ class Usage:
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
-    units: Mapping[str, int] = field(default=_NO_UNITS)
+    units: Mapping[str, int] = field(default_factory=lambda: _NO_UNITS)
     estimated: bool = False
 
     @property

@@ -6,7 +6,6 @@ the same answer, streamed or whole. One piece is one token; a tool call's name i
 
 from __future__ import annotations
 
-import random
 import re
 from hashlib import blake2b
 
@@ -113,8 +112,11 @@ class Writer:
         if directives.echo:
             return in_pieces(_json({"headers": header_names}))
         if prompt.schema is not None:
-            schema = prompt.schema or {"type": "object", "properties": {"answer": {"type": "string"}, "count": {"type": "integer"}}}
-            return in_pieces(_json(document_for(schema, random.Random(number))))
+            schema = prompt.schema or {
+                "type": "object",
+                "properties": {"answer": {"type": "string"}, "count": {"type": "integer"}},
+            }
+            return in_pieces(_json(document_for(schema, number)))
         if directives.unicode:
             return unicode_pieces(UNICODE_TOKENS if directives.tokens is None else directives.tokens)
         if directives.tokens is not None:
@@ -144,7 +146,9 @@ def in_pieces(text: str) -> list[str]:
 def _mentioned(prompt: Prompt) -> list[Tool]:
     question = prompt.question.lower()
     plain = question.replace("_", " ")
-    named = [tool for tool in prompt.tools if tool.name.lower() in question or tool.name.lower().replace("_", " ") in plain]
+    named = [
+        tool for tool in prompt.tools if tool.name.lower() in question or tool.name.lower().replace("_", " ") in plain
+    ]
     if named or not _TOOL_WISH.search(prompt.question):
         return named
     return list(prompt.tools[:1])
@@ -155,11 +159,10 @@ def _tool_calls(tools: list[Tool], directives: Directives, number: int) -> list[
 
 
 def _tool_call(tool: Tool, directives: Directives, number: int) -> ToolCall:
-    chance = random.Random(number)
     call_id = blake2b(f"{number}\0{tool.name}".encode(), digest_size=12).hexdigest()
     if directives.no_arguments:
         return ToolCall(call_id, tool.name, [])
-    arguments = document_for({"type": "object", **tool.parameters}, chance)
+    arguments = document_for({"type": "object", **tool.parameters}, number)
     if directives.unicode:
         arguments = _in_unicode(arguments)
     return ToolCall(call_id, tool.name, in_pieces(_json(arguments)))

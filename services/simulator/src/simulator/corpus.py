@@ -23,7 +23,7 @@ class Corpus:
     """A ring of sentences, the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - it has to repeat itself, not to surprise
         self._sentences = [_sentence(chance) for _ in range(SENTENCES)]
         self._ring = [piece for sentence in self._sentences for piece in sentence]
         self._starts = [sum(map(len, self._sentences[:index])) for index in range(SENTENCES)]

@@ -28,8 +28,9 @@ LONGEST_STRING = 10_000
 MOST_ITEMS = 1_000
 
 
-def document_for(schema: Any, chance: random.Random) -> Any:
-    """A JSON value for `schema`; the same for the same state of `chance`."""
+def document_for(schema: Any, number: int) -> Any:
+    """A JSON value for `schema`; the same for the same number."""
+    chance = random.Random(number)  # noqa: S311 - it has to repeat itself, not to surprise
     return _Maker(schema, chance).make(schema, 0)
 
 
@@ -89,8 +90,8 @@ class _Maker:
         last = first + 19 if most is None else math.floor(most / step) - ("exclusiveMaximum" in schema)
         if last >= first:
             number = step * (first + self._chance.randrange(min(last - first, 1_000_000) + 1))
-        else:  # an open interval shorter than a step, such as 0 < x < 1
-            number = (least + most) / 2
+        else:  # a range shorter than a step, such as 0 < x < 1
+            number = (least + (most or least)) / 2
         return int(number) if is_whole else number
 
     def _string(self, schema: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Meta
 
 MOST_RULES = 1_000
+ANY = "*"
+"""In place of a provider: every one."""
 LONGEST_WAIT_MS = 600_000
 
 Milliseconds = Annotated[float, Meta(ge=0, le=LONGEST_WAIT_MS)]
@@ -125,12 +127,15 @@ class FaultRule(msgspec.Struct, kw_only=True, omit_defaults=True):
 class FaultRules:
     """The standing rules, oldest first; the first that fits a call is the one it follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, providers: frozenset[str]) -> None:
+        self._providers = providers | {ANY}
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> None:
-        """Takes a rule in. Raises DirectiveError when its directives are wrong or there are too many rules."""
+        """Takes a rule in. Raises DirectiveError for wrong directives, an unknown provider, too many rules."""
         checked(rule.directives)
+        if rule.provider not in self._providers:
+            raise DirectiveError(f"simulate: there is no provider {rule.provider!r}")
         if len(self._rules) >= MOST_RULES:
             raise DirectiveError(f"simulate: there are already {MOST_RULES} rules")
         self._rules.append(rule)
@@ -146,7 +151,7 @@ class FaultRules:
     def take(self, provider: str, model: str) -> dict[str, DirectiveValue]:
         """The directives that a call has to follow by rule; uses the rule once."""
         for rule in self._rules:
-            if rule.provider == provider and rule.model in (None, model):
+            if rule.provider in (provider, ANY) and rule.model in (None, model):
                 self._use(rule)
                 return rule.directives
         return {}

@@ -20,8 +20,11 @@ class Journal:
         self._file = -1
         self._lines: list[bytes] = []
         self._batch: asyncio.Future[None] | None = None
+        """The batch that takes lines now; None when the next line begins one."""
+        self._newest: asyncio.Future[None] | None = None
+        """The batch begun last: batches end in order, so whoever waits for this one has waited for all."""
         self._is_syncing = False
-        self._failure: OSError | None = None
+        self._has_failed = False
 
     @property
     def is_kept(self) -> bool:
@@ -31,7 +34,7 @@ class Journal:
     @property
     def is_sound(self) -> bool:
         """Whether calls can still be recorded."""
-        return self._failure is None and (self._path is None or self._file >= 0)
+        return not self._has_failed and (self._path is None or self._file >= 0)
 
     def open(self) -> None:
         """Opens the file, new or to go on with. Raises OSError."""
@@ -61,16 +64,14 @@ class Journal:
         self._lines.append(line + b"\n")
         if self._batch is None:
             loop = asyncio.get_running_loop()
-            self._batch = loop.create_future()
+            self._batch = self._newest = loop.create_future()
             if not self._is_syncing:
                 loop.call_soon(self._start_sync)
 
     async def durable(self) -> None:
         """Returns when every line queued so far is on disk. Raises OSError when the disk refuses."""
-        if self._batch is not None:
-            await asyncio.shield(self._batch)
-        elif self._failure is not None:
-            raise self._failure
+        if self._newest is not None:
+            await asyncio.shield(self._newest)
 
     def _start_sync(self) -> None:
         batch, lines = self._batch, self._lines
@@ -84,7 +85,7 @@ class Journal:
         self._is_syncing = False
         failure = work.exception()
         if isinstance(failure, OSError):
-            self._failure = failure
+            self._has_failed = True
             batch.set_exception(failure)
             batch.exception()  # a batch that nobody waits for must not be reported as forgotten
         else:

@@ -6,7 +6,7 @@ Tests compare these with what was metered and billed. No key, no prompt, no answ
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -21,7 +21,7 @@ class CallRecord(msgspec.Struct, kw_only=True):
 
     call_id: str
     """Also the answer's x-request-id."""
-    at: str
+    at: datetime
     """When the call came, RFC 3339."""
     provider: str
     model: str = ""
@@ -29,6 +29,7 @@ class CallRecord(msgspec.Struct, kw_only=True):
     client_request_id: str | None = None
     streamed: bool = False
     status: int = 200
+    """HTTP status of the answer; 0 when the connection ended before there was one."""
     phase: Literal["started", "ended"] = "started"
     complete: bool = False
     """Whether a whole, well-formed answer was written to its end."""
@@ -114,8 +115,3 @@ class CallRecords:
         # Names of models come from callers: past the bound they share one total.
         key = (provider, model) if len(self._totals) < MOST_TOTALS else (OTHER, OTHER)
         return self._totals.setdefault(key, Total(provider=key[0], model=key[1]))
-
-
-def now_text() -> str:
-    """The present instant, RFC 3339 in UTC with microseconds."""
-    return datetime.now(UTC).isoformat()

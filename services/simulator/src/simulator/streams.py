@@ -46,6 +46,8 @@ class StreamPlan(msgspec.Struct, frozen=True):
 
     preamble: bytes
     frames: list[bytes]
+    tokens: list[int]
+    usage_at: int | None
     done: bytes
     ending: Ending
     is_whole: bool
@@ -54,24 +56,29 @@ class StreamPlan(msgspec.Struct, frozen=True):
 
 def planned(script: StreamScript, directives: Directives) -> StreamPlan:
     """The stream of `script` with the misbehaviour that `directives` order."""
-    frames, ending, is_whole = script.frames, Ending.DONE, True
-    if directives.big_line is not None and frames:
+    frames, tokens, usage_at = script.frames, script.tokens, script.usage_at
+    preamble, done, ending = script.preamble, script.done, Ending.DONE
+    broken_at = (directives.malformed_at or len(frames) + 1) - 1
+    if directives.big_line is not None:
         frames = _with_long_line(frames, directives.big_line)
-    if directives.malformed_at is not None and directives.malformed_at <= len(frames):
-        frames, is_whole = _with_broken_chunk(frames, directives.malformed_at - 1), False
+    if broken_at < len(frames):
+        frames = _with_broken_chunk(frames, broken_at)
+        usage_at = None if usage_at == broken_at else usage_at
     if directives.no_done:
         ending = Ending.CLEAN
     if directives.error_at is not None:
-        frames, ending = [*frames[: directives.error_at - 1], script.error], Ending.CLEAN
+        failed_at = min(directives.error_at - 1, len(frames))
+        frames, tokens, ending = [*frames[:failed_at], script.error], [*tokens[:failed_at], 0], Ending.CLEAN
+        usage_at = None if usage_at is None or usage_at >= failed_at else usage_at
     if directives.stall_after is not None:
         frames, ending = frames[: directives.stall_after], Ending.STALL
     if directives.cut_after is not None:
         frames, ending = frames[: directives.cut_after], Ending.CUT
-    preamble, done = script.preamble, script.done
     if directives.crlf:
         frames = [_with_crlf(frame) for frame in frames]
         preamble, done = _with_crlf(preamble), _with_crlf(done)
-    return StreamPlan(preamble, frames, done, ending, is_whole and ending is Ending.DONE)
+    is_whole = ending is Ending.DONE and broken_at >= len(script.frames)
+    return StreamPlan(preamble, frames, tokens, usage_at, done, ending, is_whole)
 
 
 def recut(frames: list[bytes], size: int) -> list[bytes]:
@@ -80,15 +87,11 @@ def recut(frames: list[bytes], size: int) -> list[bytes]:
     return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
-def frames_within(frames: list[bytes], length: int) -> int:
-    """How many of `frames` have left completely once `length` bytes of them have."""
-    count = 0
-    for frame in frames:
-        length -= len(frame)
-        if length < 0:
-            break
-        count += 1
-    return count
+def frames_within(ends: list[int], length: int, known: int) -> int:
+    """How many frames have left completely once `length` bytes have, given where each ends and how many had before."""
+    while known < len(ends) and ends[known] <= length:
+        known += 1
+    return known
 
 
 def _with_long_line(frames: list[bytes], length: int) -> list[bytes]:

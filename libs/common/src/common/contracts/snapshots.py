@@ -100,10 +100,11 @@ class ProviderSnapshot(Snapshot):
 
 
 class TierSnapshot(Snapshot):
-    """Rates once the input passes a number of tokens."""
+    """Rates once the input passes a number of tokens, and those of service tiers then."""
 
     above_input_tokens: int
     rates: dict[str, Decimal]
+    variants: dict[str, dict[str, Decimal]] = Field(default_factory=dict)
 
 
 class PriceSnapshot(Snapshot):
@@ -120,7 +121,7 @@ class PriceSnapshot(Snapshot):
         return Price(
             version=self.version,
             rates=self.rates,
-            tiers=tuple(Tier(tier.above_input_tokens, tier.rates) for tier in self.tiers),
+            tiers=tuple(Tier(tier.above_input_tokens, tier.rates, tier.variants) for tier in self.tiers),
             variants=self.variants,
             starts_at=self.starts_at,
         )

@@ -21,7 +21,8 @@ AuthScheme = Literal["bearer", "api-key", "none"]
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """One provider. `env` names the variable that usually holds its key; `flags` name its departures from the wire."""
+    """One provider. `env` names the variable that usually holds its key; `flags` name its departures from the wire;
+    `makes` are the beginnings of the names of its own models."""
 
     type: str
     display_name: str
@@ -33,6 +34,7 @@ class ProviderRow:
     genai_prices_id: str = ""
     flags: frozenset[str] = frozenset()
     capabilities: tuple[str, ...] = ("chat",)
+    makes: tuple[str, ...] = ()
 
 
 # flags
@@ -52,6 +54,7 @@ _ROWS = (
         env="OPENAI_API_KEY",
         key_url="https://platform.openai.com/api-keys",
         genai_prices_id="openai",
+        makes=("gpt-", "chatgpt-", "codex", "o1", "o3", "o4", "text-embedding-", "omni-", "dall-e-", "whisper", "tts-"),
     ),
     _openai(
         type="groq",
@@ -77,6 +80,7 @@ _ROWS = (
         env="MISTRAL_API_KEY",
         key_url="https://console.mistral.ai/api-keys",
         genai_prices_id="mistral",
+        makes=("mistral", "ministral", "magistral", "codestral", "devstral", "pixtral", "open-mi"),
         flags=frozenset({NO_STREAM_OPTIONS, MAX_TOKENS_ONLY}),
     ),
     _openai(
@@ -95,6 +99,7 @@ _ROWS = (
         env="DEEPSEEK_API_KEY",
         key_url="https://platform.deepseek.com/api_keys",
         genai_prices_id="deepseek",
+        makes=("deepseek",),
         flags=frozenset({MAX_TOKENS_ONLY}),
     ),
     _openai(
@@ -108,3 +113,8 @@ _ROWS = (
 
 PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType({row.type: row for row in _ROWS})
 """Every provider that can be called, by type."""
+
+
+def makers_of(model: str) -> frozenset[str]:
+    """The types of the providers that make a model of this name themselves."""
+    return frozenset(row.type for row in _ROWS if row.makes and model.startswith(row.makes))

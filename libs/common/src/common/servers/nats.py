@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.parse import quote
 
 from common.servers.binaries import NATS, find
 from common.servers.child import start_child, wait_ready
-from common.servers.ports import free_port
+from common.servers.ports import free_port, require_free
 from common.servers.private_file import write_private
 from common.servers.running import SERVER_ENV, RunningServer
 
@@ -31,16 +30,20 @@ def start_nats(
     durable: bool = True,
     deadline_seconds: float = 30.0,
 ) -> RunningServer:
-    """Start the server with its streams in `data_dir`; the monitoring port (loopback) is drawn when not given."""
+    """Start the server with its streams in `data_dir`; the monitoring port (loopback) is drawn when not given.
+
+    User and password must need no quoting in a URL: nats-py takes them from there as they stand.
+    """
     program = find(NATS)
     watch_port = monitoring_port or free_port({port})
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = write_private(data_dir / "nats.conf", _config(data_dir, port, watch_port, user, password, durable=durable))
+    require_free(port, "nats")
     child = start_child("nats", [str(program.path), "-c", str(config)], env=SERVER_ENV, log_path=log_path)
     wait_ready(child, lambda: _is_healthy(watch_port), deadline_seconds=deadline_seconds)
     return RunningServer(
         child=child,
-        url=f"nats://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{port}",
+        url=f"nats://{user}:{password}@127.0.0.1:{port}",
         port=port,
         version=program.version_text,
         monitoring_url=f"http://127.0.0.1:{watch_port}",

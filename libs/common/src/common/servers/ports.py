@@ -30,6 +30,12 @@ def is_free(port: int) -> bool:
     return True
 
 
+def require_free(port: int, name: str) -> None:
+    """ServerError when something listens there: else what answers might be another program, not our child."""
+    if not is_free(port):
+        raise ServerError(f"{name} cannot listen on 127.0.0.1:{port}: the port is taken")
+
+
 def free_port(taken: Collection[int] = ()) -> int:
     """A port nobody listens on, not among `taken`; drawn at random, so that two runners rarely draw the same one."""
     draw = random.SystemRandom()

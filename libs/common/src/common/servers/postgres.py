@@ -21,6 +21,7 @@ from urllib.parse import quote
 from common.servers.binaries import POSTGRES, Program, find
 from common.servers.child import Child, Privileges, start_child, wait_ready
 from common.servers.errors import ServerError
+from common.servers.ports import require_free
 from common.servers.running import SERVER_ENV, RunningServer
 
 OWNER = "postgres"
@@ -57,6 +58,7 @@ def start_postgres(
     cluster = _Cluster(program.path.parent, data_dir.absolute(), log_path)
     if not (data_dir / "PG_VERSION").exists():
         cluster.create(password, database, durable=durable)
+    require_free(port, "postgres")
     child = cluster.start(port, durable=durable)
     wait_ready(child, lambda: cluster.is_ready(port), deadline_seconds=deadline_seconds)
     url = f"postgresql://{OWNER}:{quote(password, safe='')}@127.0.0.1:{port}/{quote(database, safe='')}"

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from common.servers.binaries import REDIS, find
 from common.servers.child import start_child, wait_ready
+from common.servers.ports import require_free
 from common.servers.private_file import write_private
 from common.servers.running import SERVER_ENV, RunningServer
 
@@ -35,6 +36,7 @@ def start_redis(
     kind = (*_MONEY, f"appendfsync {'always' if durable else 'everysec'}") if persistent else _CACHE
     config = write_private(data_dir / "redis.conf", _config(data_dir, port, password, kind))
     name = "redis" if persistent else "cache-redis"
+    require_free(port, name)
     child = start_child(name, [str(program.path), str(config)], env=SERVER_ENV, log_path=log_path)
     wait_ready(child, lambda: _answers(port, password), deadline_seconds=deadline_seconds)
     url = f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"

@@ -1,8 +1,8 @@
-"""One TCP connection to one origin: writes a request, parses the answer into an `UpstreamResponse`, keeps the deadlines.
+"""One TCP connection to one origin: writes a request, parses its answer into an `UpstreamResponse`, keeps deadlines.
 
 llhttp (by httptools) does the framing, strictly: no lone LF, no folded headers, no Content-Length beside
-Transfer-Encoding. It is given no header callbacks; the header block is cut out of the received bytes in one piece, which
-costs a search instead of three Python calls a header.
+Transfer-Encoding. It is given no header callbacks; the header block is cut out of the received bytes in one piece,
+which costs a search instead of three Python calls a header.
 
 Deadlines cost one timer a connection, not one a wait: the timer is armed for the nearest deadline and, when it fires,
 looks whether that deadline still stands. Moving a deadline forward, which happens at every chunk, is one assignment; a
@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import select
 import socket
 from typing import Protocol, cast
 
@@ -30,6 +31,7 @@ from gateway.upstream.response import UpstreamResponse
 _SLICE_BYTES = 262_144  # a large body is handed to the transport in such views, each after the one before has left
 _EARLY_SECONDS = 0.002  # the loop's clock counts milliseconds: a timer may fire that much before its time
 _KEEP_ALIVE = re.compile(rb"\r\nkeep-alive:[^\r]*timeout=(\d{1,6})")
+_KEEP_ALIVE_MARGIN_SECONDS = 1.0  # a request must have arrived before the provider's own idle timer fires
 _TRANSFER_ENCODING = b"\r\ntransfer-encoding:"
 _BODILESS = frozenset({204, 304})
 
@@ -46,15 +48,16 @@ class Connection(asyncio.Protocol):
     """The protocol of one connection; carries at most one call at a time."""
 
     __slots__ = (
-        "_body", "_ended_at", "_has_surplus", "_head", "_informational", "_is_head", "_is_paused", "_is_sending",
-        "_is_write_paused", "_keeps", "_limits", "_loop", "_owner", "_parser", "_response", "_since_body", "_socket",
-        "_status", "_timer", "_timer_at", "_transport", "idle_until", "is_closed", "on_body",
+        "_bodiless_bytes", "_body", "_ended_at", "_has_surplus", "_head", "_idle_seconds", "_informational", "_is_head",
+        "_is_paused", "_is_sending", "_is_write_paused", "_keeps", "_limits", "_look", "_loop", "_owner", "_parser",
+        "_response", "_status", "_timer", "_timer_at", "_transport", "idle_until", "is_closed", "on_body",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: ClientLimits, plain_socket: socket.socket) -> None:
         self._loop = loop
         self._limits = limits
-        self._socket = plain_socket
+        self._look = select.poll()
+        self._look.register(plain_socket.fileno(), select.POLLIN)
         self._owner: Owner | None = None
         self._transport: asyncio.Transport | None = None
         self._response: UpstreamResponse | None = None
@@ -62,8 +65,10 @@ class Connection(asyncio.Protocol):
         self._timer_at = math.inf
         self._is_paused = self._is_write_paused = self._is_sending = self._is_head = False
         self._body: list[bytes] = []
+        self._head: list[bytes] = []  # what has come of a header block that is not complete
         self.on_body = self._body.append  # the parser calls the list itself: no Python frame for a piece of body
         self._parser = httptools.HttpResponseParser(self)
+        self._idle_seconds = -1.0  # not known before the first answer
         self.idle_until = math.inf
         self.is_closed = False
         self._expect_answer()
@@ -77,8 +82,9 @@ class Connection(asyncio.Protocol):
     async def exchange(
         self, head: bytes, body: bytes | None, deadlines: Deadlines, total_at: float, is_head: bool
     ) -> UpstreamResponse:
-        """Sends the request; returns when the answer's header block is complete. Cancelled, it closes the connection."""
-        assert self._transport is not None and self._response is None
+        """Sends the request; returns with the answer's header block. Cancelled, it closes the connection."""
+        assert self._transport is not None
+        assert self._response is None
         first_byte_at = self._loop.time() + deadlines.first_byte_seconds
         response = UpstreamResponse(self._loop, self, self._limits, deadlines, first_byte_at, total_at)
         self._response = response
@@ -92,7 +98,7 @@ class Connection(asyncio.Protocol):
         return response
 
     async def _send_body(self, transport: asyncio.Transport, body: memoryview, response: UpstreamResponse) -> None:
-        """Hands the body over as fast as the provider takes it. An answer that comes before the end stops the sending."""
+        """Hands the body over as fast as the provider takes it. An answer that comes early stops the sending."""
         self._is_sending = True
         for start in range(0, len(body), _SLICE_BYTES):
             while self._is_write_paused and not response.status:
@@ -104,11 +110,11 @@ class Connection(asyncio.Protocol):
         self._is_sending = False
 
     def _expect_answer(self) -> None:
-        self._head: list[bytes] = []
+        self._head.clear()
         self._status = 0
         self._informational = 0
         self._ended_at = -1
-        self._since_body = 0
+        self._bodiless_bytes = 0
         self._keeps = self._has_surplus = False
 
     # From the transport.
@@ -121,15 +127,22 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.retire()  # nobody asked: whatever it is, it must not become the beginning of the next answer
             return
-        if not self._status:
-            self._head.append(data)
-        self._since_body += len(data)
         failure: UpstreamError | None = None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             failure = UpstreamProtocolError(f"the answer is not HTTP/1.1: {_reason(error)}")
-        self._digest(response, failure)
+        try:
+            self._digest(response, data)
+        except UpstreamError as error:
+            self.fail(error)
+            return
+        if self._ended_at >= 0:
+            self._complete(response, failure is not None)
+        elif failure is not None:
+            self.fail(failure)
+        elif response.status:
+            response.wake()
 
     def eof_received(self) -> None:
         self._hang_up(is_orderly=True)
@@ -158,7 +171,7 @@ class Connection(asyncio.Protocol):
         if 100 <= status < 200 and status != 101:
             self._informational += 1
             return
-        self._status = status
+        self._status = status or -1
         self._keeps = self._parser.should_keep_alive()
         if self._is_head:
             self._ended_at = 0
@@ -169,57 +182,166 @@ class Connection(asyncio.Protocol):
 
     # What has arrived, taken together.
 
-    def _digest(self, response: UpstreamResponse, failure: UpstreamError | None) -> None:
-        try:
-            if self._status and not response.status:
-                self._open(response)
-        except UpstreamError as error:
-            self.fail(error)
+    def _digest(self, response: UpstreamResponse, data: bytes) -> None:
+        """Passes on what the parser has noted while it was fed `data`."""
+        if not response.status:
+            if self._head:
+                self._head.append(data)
+            if self._status:
+                self._open(response, b"".join(self._head) if self._head else data)
+            elif not self._head:
+                self._head.append(data)
+        if self._body:
+            self._deliver(response, self._body)
             return
-        body = self._body
-        if body:
-            if self._ended_at >= 0 and len(body) > self._ended_at:
-                self._has_surplus = True
-                del body[self._ended_at :]
-            self._deliver(response, body)
-        if self._ended_at >= 0:
-            self._complete(response, failure is not None)
-        elif failure is not None:
-            self.fail(failure)
-        elif self._since_body > self._limits.header_bytes:
-            # Before the body that is the header block; within it, chunk extensions or trailers without an end.
-            self.fail(UpstreamTooLarge(f"more than {self._limits.header_bytes} bytes of headers"))
-        elif response.status:
-            response.wake()
+        # No body: the header block is growing, or within a body chunk extensions or trailers are.
+        self._bodiless_bytes += len(data)
+        if self._bodiless_bytes > self._limits.header_bytes and self._ended_at < 0:
+            raise UpstreamTooLarge(f"more than {self._limits.header_bytes} bytes of headers")
 
-    def _open(self, response: UpstreamResponse) -> None:
+    def _open(self, response: UpstreamResponse, raw: bytes) -> None:
         """Cuts the header block out of what has been received and checks what the parser leaves open."""
-        raw = self._head[0] if len(self._head) == 1 else b"".join(self._head)
-        self._head = []
-        start = 0
-        for _ in range(self._informational):
-            start = raw.index(b"\r\n\r\n", start) + 4
-        if raw[start : start + 1] in b"\r\n":
-            raw, start = raw[start:].lstrip(b"\r\n"), 0
+        start = self._start_of_head(raw) if self._informational or raw[:1] != b"H" else 0
+        if not raw.startswith(b"HTTP/1.", start) or not 200 <= self._status <= 599:
+            raise UpstreamProtocolError("the answer is not HTTP/1.1: its first line is not that of a final answer")
         end = raw.index(b"\r\n\r\n", start) + 2
         if end > self._limits.header_bytes:
             raise UpstreamTooLarge(f"more than {self._limits.header_bytes} bytes of headers")
-        if not raw.startswith(b"HTTP/1.", start) or not 200 <= self._status <= 599:
-            raise UpstreamProtocolError("the answer is not HTTP/1.1: its first line is not one of a final answer")
-        head = raw[raw.index(b"\r\n", start) : end]
+        head = raw[start:end]
         lowered = head.lower()
-        self._since_body = 0
-        self.idle_until = self._limits.idle_seconds
-        if b"\r\nkeep-alive:" in lowered and (hint := _KEEP_ALIVE.search(lowered)):
-            self.idle_until = min(self.idle_until, int(hint[1]) - 1)
-        self._judge_framing(response, lowered)
-        response.open(self._status, head)
+        if b"\r\ncontent-length:" not in lowered:
+            response.framed = self._is_framed(lowered)
+        if self._idle_seconds < 0:
+            self._idle_seconds = self._idle_seconds_of(lowered)
+        self._bodiless_bytes = 0
+        response.open(self._status, head, lowered)
 
-    def _judge_framing(self, response: UpstreamResponse, lowered: bytes) -> None:
+    def _start_of_head(self, raw: bytes) -> int:
+        """Where the final answer begins: behind the interim ones, and behind empty lines, which the parser skips."""
+        start = 0
+        for _ in range(self._informational):
+            start = raw.index(b"\r\n\r\n", start) + 4
+        return len(raw) - len(raw[start:].lstrip(b"\r\n"))
+
+    def _is_framed(self, lowered: bytes) -> bool:
+        """Whether an answer without Content-Length says where it ends."""
         start = lowered.find(_TRANSFER_ENCODING)
-        if start >= 0:
-            start += len(_TRANSFER_ENCODING)
-            if lowered[start : lowered.index(b"\r\n", start)].strip(b" \t") != b"chunked":
-                raise UpstreamProtocolError("the answer has a transfer encoding other than chunked")
-        elif b"\r\ncontent-length:" not in lowered:
-            response.framed = self._is_head or self._status in _BODILESS
+        if start < 0:
+            return self._is_head or self._status in _BODILESS
+        start += len(_TRANSFER_ENCODING)
+        if lowered[start : lowered.index(b"\r\n", start)].strip(b" \t") != b"chunked":
+            raise UpstreamProtocolError("the answer has a transfer encoding other than chunked")
+        return True
+
+    def _idle_seconds_of(self, lowered: bytes) -> float:
+        """How long this connection may rest, by our limit and by the provider's hint; asked once a connection."""
+        hint = _KEEP_ALIVE.search(lowered)
+        seconds = self._limits.idle_seconds
+        return max(0.0, min(seconds, int(hint[1]) - _KEEP_ALIVE_MARGIN_SECONDS)) if hint else seconds
+
+    def _deliver(self, response: UpstreamResponse, body: list[bytes]) -> None:
+        if 0 <= self._ended_at < len(body):
+            self._has_surplus = True
+            del body[self._ended_at :]
+        piece = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self._bodiless_bytes = 0
+        if piece and response.receive(piece) and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """The reader has emptied its buffer: let the provider go on."""
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # The ways a call ends.
+
+    def _complete(self, response: UpstreamResponse, is_damaged: bool) -> None:
+        """The last byte has come; what is still in the response's buffer needs no connection."""
+        self._response = None
+        transport = self._transport
+        assert transport is not None
+        assert self._owner is not None
+        keeps = self._keeps and not (is_damaged or self._has_surplus or self._is_sending)
+        response.finish()
+        if not keeps or transport.get_write_buffer_size() or transport.is_closing():
+            self.retire()
+            return
+        if self._is_paused:
+            self.resume()
+        if self._is_head:
+            self._parser = httptools.HttpResponseParser(self)  # this one still waits for the body that HEAD announces
+        self._expect_answer()
+        self.idle_until = self._loop.time() + self._idle_seconds
+        self._owner.released(self)
+
+    def _hang_up(self, is_orderly: bool) -> None:
+        """The provider has closed: the end of an answer without framing, the middle of any other."""
+        response = self._response
+        if response is not None and response.status and not response.framed and is_orderly:
+            self._response = None
+            response.finish()
+        part = "any byte of the answer" if not (self._head or self._status) else "the answer was complete"
+        self.fail(UpstreamCut(f"the provider closed the connection before {part}"))
+
+    def fail(self, error: UpstreamError) -> None:
+        """Closes the connection and tells the reader, if there is one, why."""
+        response, self._response = self._response, None
+        if response is not None:
+            response.fail(error)
+        self.retire()
+
+    def retire(self) -> None:
+        """Closes the connection at once, without waiting for anything still to be written. Idempotent."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        if self._owner is not None:
+            self._owner.closed(self)
+        self.fail(UpstreamCut("the connection was closed before the answer was complete"))
+
+    # Waiting.
+
+    def arm(self, at: float) -> None:
+        """Sees to it that the timer fires at `at` or before."""
+        if at >= self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = math.inf
+        response = self._response
+        if response is None:
+            return
+        at = min(response.phase_at, response.total_at)
+        if self._loop.time() + _EARLY_SECONDS < at:
+            self.arm(at)
+        else:
+            self.fail(response.timeout())
+
+    def is_fit(self, now: float) -> bool:
+        """Whether an idle connection may carry the next call.
+
+        The look into the socket is what makes reuse safe. Between the provider's FIN and our loop's reading of it there
+        is a gap in which a request would be written into a dead connection, and nobody could tell whether it was
+        processed. Here nothing has been written yet, so going to another connection is no repetition at all.
+        """
+        transport = self._transport
+        if transport is None or self.is_closed or transport.is_closing() or now >= self.idle_until:
+            return False
+        return not self._look.poll(0)  # an end of file, an error, or bytes that no request has asked for
+
+
+def _reason(error: Exception) -> str:
+    """The parser's own constant phrases; they never quote what was received."""
+    return str(error) if isinstance(error, httptools.HttpParserError) else "it changes to another protocol"

@@ -2,8 +2,9 @@
 
 `Connection` fills it from the network's side (`open`, `receive`, `finish`, `fail`); the caller empties it (`read`,
 `chunks`, `body`). Between the two is one list of pieces and one Future at a time: however much arrives during a turn of
-the loop wakes the reader once. What arrived before a failure is handed out before the failure is raised, so that whoever
-counts a stream has counted all of it. The end is reported only when the framing, and the compression if any, say so.
+the loop wakes the reader once. What arrived before a failure is handed out before the failure is raised, so that
+whoever counts a stream has counted all of it. The end is reported only when the framing, and the compression if any,
+say so.
 
 The header block stays the bytes that came: names are looked up by a search, the list is made when somebody asks for it.
 """
@@ -35,13 +36,13 @@ class UpstreamResponse:
     """
 
     __slots__ = (
-        "_buffered", "_connection", "_ended", "_error", "_head", "_headers", "_inflater", "_limits", "_loop", "_lowered",
-        "_pieces", "_waiter", "deadlines", "framed", "phase_at", "status", "total_at",
+        "_buffered", "_connection", "_ended", "_error", "_head", "_headers", "_inflater", "_limits", "_loop",
+        "_lowered", "_pieces", "_waiter", "deadlines", "framed", "phase_at", "status", "total_at",
     )  # fmt: skip
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: Connection, limits: ClientLimits, deadlines: Deadlines,
-        phase_at: float, total_at: float,
+        self, loop: asyncio.AbstractEventLoop, connection: Connection, limits: ClientLimits,
+        deadlines: Deadlines, phase_at: float, total_at: float,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._connection: Connection | None = connection
@@ -74,8 +75,8 @@ class UpstreamResponse:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All headers in order, names in lower case. Of a decompressed answer without those that no longer hold."""
         if self._headers is None:
-            lines = [line.partition(b":") for line in self._head[2:-2].split(b"\r\n")]
-            found = [(name.lower(), value.strip(b" \t")) for name, _, value in lines if name]
+            lines = [line.partition(b":") for line in self._head[:-2].split(b"\r\n")[1:]]
+            found = [(name.lower(), value.strip(b" \t")) for name, _, value in lines]
             self._headers = [pair for pair in found if not self._inflater or pair[0] not in _OF_THE_COMPRESSED]
         return self._headers
 
@@ -93,7 +94,13 @@ class UpstreamResponse:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives: one item for each turn of the loop that brought some."""
-        while piece := await self.read():
+        while True:
+            if self._inflater is not None:
+                piece = await self._read_inflated(self._inflater)
+            else:  # `read` written out: a coroutine less for every chunk of every stream
+                piece = self._take() if self._pieces else await self._arrival()
+            if not piece:
+                return
             yield piece
 
     async def body(self, max_bytes: int) -> bytes:
@@ -112,7 +119,7 @@ class UpstreamResponse:
         raise self._give_up(UpstreamTooLarge(f"the body is larger than {max_bytes} bytes"))
 
     def abort(self) -> None:
-        """Done with it: before the end this closes the TCP connection at once, so that the provider stops; else nothing."""
+        """Done with it. Before the end this closes the TCP connection at once, so that the provider stops."""
         if self._connection is not None:
             self._give_up(UpstreamCut("the answer was abandoned before its end"))
 
@@ -122,11 +129,11 @@ class UpstreamResponse:
 
     # The connection's side.
 
-    def open(self, status: int, head: bytes) -> None:
-        """The header block has arrived: `head` is its lines, with a CRLF before the first and after the last."""
+    def open(self, status: int, head: bytes, lowered: bytes) -> None:
+        """The header block has arrived: status line and headers, each ended by CRLF; as sent and in lower case."""
         self._head = head
-        self._lowered = head.lower()
-        if b"\r\ncontent-encoding:" in self._lowered:
+        self._lowered = lowered
+        if b"\r\ncontent-encoding:" in lowered:
             self._inflater = inflater_for(self._find(b"content-encoding") or b"", self._limits.max_expansion)
         self.status = status
 
@@ -143,7 +150,7 @@ class UpstreamResponse:
         self.wake()
 
     def fail(self, error: UpstreamError) -> None:
-        """Nothing more will come, and the answer is not complete; the reader is told after what is left in the buffer."""
+        """Nothing more will come and the answer is not complete: so the reader is told, after what is in the buffer."""
         self._error = error
         self._connection = None
         self.wake()
@@ -168,9 +175,9 @@ class UpstreamResponse:
     async def wait(self) -> None:
         """Until `wake`. Raises the failure, if that is what it was; cancelled, it closes the connection."""
         if self._error is None:
-            self._waiter = self._loop.create_future()
+            self._waiter = waiter = self._loop.create_future()
             try:
-                await self._waiter
+                await waiter
             except BaseException:
                 self.abort()
                 raise
@@ -199,10 +206,16 @@ class UpstreamResponse:
         while not self._pieces:
             if self._ended:
                 return b""
-            if self._connection is not None:
-                self.phase_at = self._loop.time() + self.deadlines.between_chunks_seconds
-                self._connection.arm(min(self.phase_at, self.total_at))
-            await self.wait()
+            if self._connection is None:
+                raise self._error or UpstreamCut("the answer was abandoned before its end")
+            self.phase_at = self._loop.time() + self.deadlines.between_chunks_seconds
+            self._connection.arm(self.phase_at)
+            self._waiter = waiter = self._loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                self.abort()
+                raise
         return self._take()
 
     async def _read_inflated(self, inflater: Inflater) -> bytes:

@@ -1,1 +1,54 @@
-"""The providers' wires: each reads its provider's requests and writes its answers, and knows no other."""
+"""The providers' wires: each reads its provider's requests and writes its answers, and knows no other.
+
+`Wire` is what a call needs of one; an object of it stands for one provider.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from simulator.answers import Answer
+from simulator.faults import Directives
+from simulator.prompts import Prompt
+from simulator.refusals import Refusal
+from simulator.streams import StreamScript
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Wire(Protocol):
+    """How one provider speaks."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a call without a key is refused."""
+
+    def key(self, headers: dict[bytes, bytes]) -> str:
+        """The key in a request's headers (names in lower case); "" when there is none."""
+
+    def prompt(self, body: bytes) -> Prompt:
+        """Reads a request. Raises Refusal."""
+
+    def missing(self, model: str) -> Refusal:
+        """The refusal of a model that does not exist."""
+
+    def whole(self, answer: Answer, model: str, created: int, directives: Directives) -> bytes:
+        """Writes an answer as one body."""
+
+    def script(
+        self, answer: Answer, model: str, created: int, wants_usage: bool, directives: Directives
+    ) -> StreamScript:
+        """Writes an answer as a stream."""
+
+    def refusal(self, refusal: Refusal) -> tuple[int, bytes]:
+        """Status and body of a refusal."""
+
+    def headers(self, call_id: str, milliseconds: int) -> Headers:
+        """Headers of an answer, without content type and length."""
+
+    def refusal_headers(self, headers: Headers, refusal: Refusal) -> Headers:
+        """The same of a refusal."""

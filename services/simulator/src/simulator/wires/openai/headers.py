@@ -47,7 +47,9 @@ _LIMITS: dict[LimitHeaders, Headers] = {
 def provider_headers(row: Row) -> Headers:
     """The headers that every answer of this provider carries, whatever the call."""
     groq = [(b"x-groq-region", b"simulated")] if row.limits == "groq" else []
-    openai = [(b"openai-version", b"2020-10-01"), (b"openai-organization", b"simulated")] if row.name == "openai" else []
+    openai = (
+        [(b"openai-version", b"2020-10-01"), (b"openai-organization", b"simulated")] if row.name == "openai" else []
+    )
     return [*_LIMITS["openai" if row.limits == "groq" else row.limits], *groq, *openai]
 
 

@@ -21,7 +21,6 @@ TOKENS_A_CALL = 3
 TOKENS_A_MESSAGE = 4
 TOKENS_A_PART = 85
 BYTES_A_TOKEN = 4
-MISSING_MODEL = "gpt-99-missing"
 
 _REASONING_MODEL = re.compile(r"(?:o\d|gpt-5)")
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
@@ -107,7 +106,9 @@ def read_prompt(row: Row, body: bytes) -> Prompt:
     if row.is_strict:
         _check_strictly(chat)
     question, has_tool_result = _last_words(chat.messages)
-    named = chat.tool_choice.function.name if isinstance(chat.tool_choice, _Named) and chat.tool_choice.function else None
+    named = (
+        chat.tool_choice.function.name if isinstance(chat.tool_choice, _Named) and chat.tool_choice.function else None
+    )
     return Prompt(
         provider=row.name,
         model=chat.model,

@@ -21,7 +21,7 @@ from simulator.wires.openai.rows import Row
 from simulator.wires.openai.usage import Counts, usage_object
 from simulator.wires.openai.whole import answer_id, call_id, call_member, counts_of, groq_id, outer_members
 
-DONE = b"data: [DONE]\n\n"
+DONE = b"data: [DONE] \n\n"
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 OBFUSCATION = b',"obfuscation":"Tq4Xb0Zr"'
 
@@ -40,24 +40,18 @@ class StreamWriter:
         self, row: Row, answer: Answer, model: str, created: int, wants_usage: bool, directives: Directives
     ) -> StreamScript:
         """The stream of `answer`; `created` in seconds since 1970, `wants_usage` as the caller asked."""
-        chunks = _Chunks(row, answer, model, created, wants_usage, directives)
-        if len(answer.choices) == 1:
-            deltas: Iterator[tuple[int, Delta]] = ((0, delta) for delta in self._deltas(row, answer.choices[0]))
-        else:
-            deltas = _interleaved([self._deltas(row, choice) for choice in answer.choices])
-        return chunks.script(deltas)
+        deltas = [self._deltas(row, choice) for choice in answer.choices]
+        return _Chunks(row, answer, model, created, wants_usage, directives).script(deltas)
 
     def _deltas(self, row: Row, choice: Choice) -> list[Delta]:
         """The chunks of one choice, but for the one with its finish reason."""
-        deltas = [(_opening(row, choice), 0)]
-        deltas += self._reasoning(row, choice.reasoning)
-        role = b'{"role":"assistant","content":' if row.role_in_every_delta else b'{"content":'
+        opening = [(_opening(row, choice), 0), *self._reasoning(row, choice.reasoning)]
+        head = b'{"role":"assistant","content":' if row.role_in_every_delta else b'{"content":'
         encoded = self._encoded
-        for piece in choice.content:
-            deltas.append((role + (encoded.get(piece) or _encode(piece)) + b"}", 1))
-        for index, call in enumerate(choice.tool_calls):
-            deltas += _whole_call(row, index, call) if row.has_whole_calls else _call_pieces(row, index, call)
-        return deltas
+        content = [(head + (encoded.get(piece) or _encode(piece)) + b"}", 1) for piece in choice.content]
+        write_call = _whole_call if row.has_whole_calls else _call_pieces
+        calls = [delta for index, call in enumerate(choice.tool_calls) for delta in write_call(row, index, call)]
+        return opening + content + calls
 
     def _reasoning(self, row: Row, pieces: list[str]) -> list[Delta]:
         """Chunks with the text of reasoning; where it is hidden its tokens count with the opening chunk's end."""
@@ -88,15 +82,19 @@ class _Chunks:
         has_null = row.sends_null_usage and wants_usage and not directives.no_usage
         self._rest = (b"]" if not has_null else b'],"usage":null') + (OBFUSCATION if directives.obfuscation else b"")
 
-    def script(self, deltas: Iterable[tuple[int, Delta]]) -> StreamScript:
-        """All frames around those of `deltas` (each with the index of its choice)."""
+    def script(self, deltas: list[list[Delta]]) -> StreamScript:
+        """All frames: those of `deltas`, one list a choice, and what stands around them."""
         frames, tokens = self._first_frames()
-        endings = [self._choice_end(index, b"null") for index in range(len(self._answer.choices))]
-        heads = [self._head + b'{"index":%d,"delta":' % index for index in range(len(endings))]
-        ends = [ending + self._rest + b"}\n\n" for ending in endings]
-        for index, (delta, count) in deltas:
-            frames.append(heads[index] + delta + ends[index])
-            tokens.append(count)
+        heads = [self._head + b'{"index":%d,"delta":' % index for index in range(len(deltas))]
+        end = self._choice_end(b"null") + self._rest + b"}\n\n"
+        if len(deltas) == 1:
+            head = heads[0]
+            frames += [head + delta + end for delta, _ in deltas[0]]
+            tokens += [count for _, count in deltas[0]]
+        else:
+            for index, (delta, count) in _interleaved(deltas):
+                frames.append(heads[index] + delta + end)
+                tokens.append(count)
         self._number_hidden_reasoning(tokens)
         finishing, usage_at = self._last_frames()
         usage_index = None if usage_at is None else len(frames) + usage_at
@@ -112,7 +110,9 @@ class _Chunks:
     def _first_frames(self) -> tuple[list[bytes], list[int]]:
         if not (self._row.has_filter_chunk or self._directives.empty_choices_first):
             return [], []
-        results = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
+        results = {
+            name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")
+        }
         first = {
             **self._outer,
             "id": "",
@@ -146,10 +146,10 @@ class _Chunks:
         delta = b'{"role":"assistant","content":""}' if self._row.role_in_every_delta else b"{}"
         if self._row.usage == "mistral":
             delta = b'{"content":""}'
-        end = self._choice_end(index, _encode(reason))
+        end = self._choice_end(_encode(reason))
         return self._head + b'{"index":%d,"delta":' % index + delta + end + rest + b"}\n\n"
 
-    def _choice_end(self, index: int, reason: bytes) -> bytes:
+    def _choice_end(self, reason: bytes) -> bytes:
         logprobs = b',"logprobs":null' if self._row.has_logprobs else b""
         native = b',"native_finish_reason":' + reason if self._row.has_native_finish else b""
         return logprobs + b',"finish_reason":' + reason + native + b"}"
@@ -193,7 +193,12 @@ def _opening(row: Row, choice: Choice) -> bytes:
 
 def _call_pieces(row: Row, index: int, call: ToolCall) -> list[Delta]:
     """A call that opens with its name and goes on with fragments of its arguments."""
-    opening = {"index": index, "id": call_id(row, call), "type": "function", "function": {"name": call.name, "arguments": ""}}
+    opening = {
+        "index": index,
+        "id": call_id(row, call),
+        "type": "function",
+        "function": {"name": call.name, "arguments": ""},
+    }
     head = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % index
     pieces = [(head + _encode(piece) + b"}}]}", 1) for piece in call.pieces]
     return [(_encode({"tool_calls": [opening]}), 1), *pieces]
@@ -211,5 +216,3 @@ def _interleaved(choices: list[list[Delta]]) -> Iterator[tuple[int, Delta]]:
         for index, delta in enumerate(turn):
             if delta is not None:
                 yield index, delta
-
-

@@ -1,0 +1,1 @@
+"""The commands, by subject; each decodes its options, calls one function and prints what came of it."""

@@ -1,0 +1,60 @@
+"""`keys list|create|revoke`: virtual keys, over the management API, as admin."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tollgate.commands.context import AsJson, admin_client, print_json
+
+
+def create() -> typer.Typer:
+    """The `keys` commands."""
+    made = typer.Typer(no_args_is_help=True, help="Virtual keys: list, create, revoke.")
+    made.command("list")(_list)
+    made.command("create")(_create)
+    made.command("revoke")(_revoke)
+    return made
+
+
+def _list(as_json: AsJson = False) -> None:
+    """All keys; only their last four characters are known."""
+    with admin_client() as client:
+        items: list[dict[str, Any]] = client.call("GET", "/api/v1/keys?limit=1000")["items"]
+    if as_json:
+        print_json(items)
+        return
+    for item in items:
+        state = "enabled" if item["enabled"] else "disabled"
+        budget = f"${item['monthly_budget']} a month" if item["monthly_budget"] is not None else "no budget"
+        limit = f"{item['rate_limit']} a minute" if item["rate_limit"] is not None else "no rate limit"
+        print(f"{item['id']}  …{item['last4']}  {state:<8}  {limit:<16}  {budget:<18}  {item['name']}")
+
+
+def _create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    rate_limit: Annotated[int | None, typer.Option(help="Requests a minute.")] = None,
+    monthly_budget: Annotated[str | None, typer.Option(help="US dollars a month, as a decimal.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A new key; it is shown this once."""
+    wanted = {"name": name, "rate_limit": rate_limit, "monthly_budget": monthly_budget}
+    with admin_client() as client:
+        made = client.call(
+            "POST", "/api/v1/keys", {field: value for field, value in wanted.items() if value is not None}
+        )
+    if as_json:
+        print_json(made)
+    else:
+        print(f"{made['id']}  {made['key']}")
+
+
+def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: AsJson = False) -> None:
+    """End a key; it is refused everywhere when this returns."""
+    with admin_client() as client:
+        client.call("DELETE", f"/api/v1/keys/{key_id}")
+    if as_json:
+        print_json({"revoked": key_id})
+    else:
+        print(f"revoked {key_id}")

@@ -1,0 +1,1 @@
+-- Read-only views in schema `guide`, run after every migration by the owner: each statement must bear being run again.

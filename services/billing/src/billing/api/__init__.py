@@ -1,0 +1,1 @@
+"""Billing's HTTP API: who may see which part of the books."""

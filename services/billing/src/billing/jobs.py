@@ -1,0 +1,116 @@
+"""What billing does by the clock: audits its books, and keeps admission open as long as the counters are right."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import structlog
+from common.clock import Clock
+from nats.errors import Error as NatsError
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from redis.exceptions import RedisError
+
+from billing.domain.audit import Findings
+from billing.flows import Billing
+
+log = structlog.get_logger()
+
+_ADMISSION_SECONDS = 1.0
+_AUDIT_SHARE = 0.05
+_OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
+
+
+class JobMetrics:
+    """What the jobs count; one instance a process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.violations = Gauge(
+            "tollgate_billing_audit_violations", "Violations that the last audit found", ["rule"], registry=registry
+        )
+        self.audits = Counter("tollgate_billing_audits", "Audits that were made", registry=registry)
+        self.audit_seconds = Gauge("tollgate_billing_audit_seconds", "Seconds the last audit took", registry=registry)
+        self.pending = Gauge("tollgate_billing_pending_events", "Usage events not delivered yet", registry=registry)
+        self.unacknowledged = Gauge(
+            "tollgate_billing_unacknowledged_events", "Usage events delivered, not booked yet", registry=registry
+        )
+        self.closed_seconds = Counter(
+            "tollgate_billing_admission_closed_seconds", "Seconds that admission was seen closed", registry=registry
+        )
+
+
+class Auditor:
+    """Audits without end. An audit reads whole tables, so it rests longer the longer one takes."""
+
+    def __init__(self, billing: Billing, metrics: JobMetrics, clock: Clock, interval_seconds: float) -> None:
+        self._billing = billing
+        self._metrics = metrics
+        self._clock = clock
+        self._interval_seconds = interval_seconds
+
+    async def run(self) -> None:
+        """Audit until cancelled; an outage is waited out."""
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await self.audit_once()
+            except _OUTAGES as error:
+                log.warning("audit_waits", error=type(error).__name__)
+            took = self._clock.monotonic() - started
+            self._metrics.audit_seconds.set(took)
+            await asyncio.sleep(max(self._interval_seconds, took / _AUDIT_SHARE))
+
+    async def audit_once(self) -> None:
+        """One audit, and what it found into metrics and log."""
+        backlog = await self._billing.backlog()
+        self._metrics.pending.set(backlog.pending)
+        self._metrics.unacknowledged.set(backlog.unacknowledged)
+        findings = await self._billing.audit()
+        self._metrics.audits.inc()
+        for rule, count in findings.violations.items():
+            self._metrics.violations.labels(rule).set(count)
+        if any(findings.violations.values()):
+            _report(findings)
+
+
+class AdmissionKeeper:
+    """Looks every second whether admission is open, and opens it when it may be."""
+
+    def __init__(self, billing: Billing, metrics: JobMetrics, clock: Clock) -> None:
+        self._billing = billing
+        self._metrics = metrics
+        self._clock = clock
+        self._was_open = True
+
+    async def run(self) -> None:
+        """Look until cancelled; while something is away admission stays as it is."""
+        looked_at = self._clock.monotonic()
+        while True:
+            is_open = await self._look()
+            now = self._clock.monotonic()
+            if not (is_open and self._was_open):
+                self._metrics.closed_seconds.inc(max(0.0, now - looked_at))
+            if is_open != self._was_open:
+                log.warning("admission_changed", is_open=is_open)
+            self._was_open, looked_at = is_open, now
+            await asyncio.sleep(_ADMISSION_SECONDS)
+
+    async def _look(self) -> bool:
+        try:
+            return await self._billing.open_admission()
+        except _OUTAGES as error:
+            log.warning("admission_unknown", error=type(error).__name__)
+            return False
+
+
+def _report(findings: Findings) -> None:
+    log.error(
+        "audit_violations",
+        **findings.violations,
+        ledger_total=str(findings.ledger_total),
+        transactions=[str(found) for found in findings.unbalanced],
+        months=[
+            f"{off.api_key_id} {off.month.year}-{off.month.month:02}: booked {off.booked}, counted {off.counted}"
+            for off in findings.months_off
+        ],
+    )

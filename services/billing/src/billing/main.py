@@ -1,0 +1,61 @@
+"""The composition root of billing: settings → connections → journeys → consumers, jobs and routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from common.backbone import open_backbone
+from common.bus.mirror import Mirror
+from common.clock import Clock, SystemClock
+from common.contracts.topology import KEYS_BUCKET
+from common.http.app import create_api
+from common.http.serve import serve
+from common.settings import read_or_exit
+from common.telemetry.logs import configure_logs
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from billing.api import ledger, summary
+from billing.consumers import KeyNames, usage_handler
+from billing.flows import Billing
+from billing.jobs import AdmissionKeeper, Auditor, JobMetrics
+from billing.settings import BillingSettings
+from billing.store.counters import open_counters
+
+
+def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI:
+    """The whole service as an ASGI app; it connects to its servers when it is started."""
+    clock = clock or SystemClock()
+    registry = CollectorRegistry()
+    metrics = JobMetrics(registry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with (
+            open_counters(settings.redis_url) as counters,
+            open_backbone("billing", settings.database_url, settings, registry) as backbone,
+        ):
+            billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock)
+            app.state.billing = billing
+            backbone.consume_usage(usage_handler(billing))
+            await backbone.start(app)
+            names = KeyNames(billing)
+            keys = Mirror(backbone.bus, KEYS_BUCKET.name, names.apply)
+            backbone.tasks.start("keys", keys.run())
+            backbone.tasks.start("key_names", names.run())
+            backbone.tasks.start("admission", AdmissionKeeper(billing, metrics, clock).run())
+            backbone.tasks.start("audit", Auditor(billing, metrics, clock, settings.audit_seconds).run())
+            yield
+
+    app = create_api("Tollgate billing", lifespan, registry)
+    app.include_router(summary.router)
+    app.include_router(ledger.router)
+    return app
+
+
+def run() -> None:
+    """Serve until told to stop."""
+    settings = read_or_exit(BillingSettings)
+    configure_logs("billing", settings.log_level)
+    serve(create_app(settings), host=settings.http_host, port=settings.http_port)

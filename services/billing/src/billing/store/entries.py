@@ -1,0 +1,65 @@
+"""SQL for the ledger's lines: appended, read, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+from common.postgres.pool import Connection
+
+from billing.domain.ledger import Entry, Month
+from billing.domain.views import LedgerFilter, LedgerLine
+
+
+async def append(connection: Connection, entries: Sequence[Entry], at: datetime) -> None:
+    """Append lines; the database refuses a transaction whose lines do not sum to zero."""
+    await connection.execute(
+        "INSERT INTO ledger_entries (transaction_id, account, amount, kind, request_id, event_id, year, month,"
+        " occurred_at, booked_at)"
+        " SELECT event_id, account, amount, kind, request_id, event_id, year, month, occurred_at, $9"
+        " FROM unnest($1::uuid[], $2::text[], $3::numeric[], $4::text[], $5::text[], $6::int[], $7::int[],"
+        " $8::timestamptz[]) AS e (event_id, account, amount, kind, request_id, year, month, occurred_at)",
+        [entry.event_id for entry in entries],
+        [entry.account for entry in entries],
+        [entry.amount for entry in entries],
+        [entry.kind for entry in entries],
+        [entry.request_id for entry in entries],
+        [entry.month.year for entry in entries],
+        [entry.month.month for entry in entries],
+        [entry.occurred_at for entry in entries],
+        at,
+    )
+
+
+async def newest(connection: Connection, wanted: LedgerFilter, before: int | None, limit: int) -> list[LedgerLine]:
+    """Lines that match, newest first, from below the id `before`."""
+    rows = await connection.fetch(
+        "SELECT e.id, e.transaction_id, e.account, e.amount, e.kind, e.request_id, e.event_id, e.year, e.month,"
+        " e.occurred_at, e.booked_at"
+        " FROM ledger_entries AS e JOIN charges AS c USING (request_id)"
+        " WHERE ($1::text IS NULL OR c.api_key_id = $1) AND ($2::text IS NULL OR c.user_id = $2)"
+        " AND ($3::text IS NULL OR e.request_id = $3) AND ($4::bigint IS NULL OR e.id < $4)"
+        " ORDER BY e.id DESC LIMIT $5",
+        wanted.api_key_id,
+        wanted.user_id,
+        wanted.request_id,
+        before,
+        limit,
+    )
+    return [_line(row) for row in rows]
+
+
+def _line(row: asyncpg.Record) -> LedgerLine:
+    return LedgerLine(
+        id=row["id"],
+        transaction_id=row["transaction_id"],
+        account=row["account"],
+        amount=row["amount"],
+        kind=row["kind"],
+        request_id=row["request_id"],
+        event_id=row["event_id"],
+        month=Month(row["year"], row["month"]),
+        occurred_at=row["occurred_at"],
+        booked_at=row["booked_at"],
+    )

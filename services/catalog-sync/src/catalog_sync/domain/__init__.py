@@ -1,0 +1,1 @@
+"""What a catalog is: frozen records and pure functions, without any I/O."""

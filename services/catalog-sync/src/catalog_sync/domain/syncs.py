@@ -1,0 +1,52 @@
+"""The records of what happened: syncs, and the names that calls used and the catalog lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One sync of one source; `error` says in words why nothing was changed."""
+
+    id: str
+    source: str
+    started_at: datetime
+    ended_at: datetime
+    added: int = 0
+    changed: int = 0
+    gone: int = 0
+    prices_added: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A call of a model that had no price."""
+
+    provider_type: str
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeenModel:
+    """A model that was called and has no price; `is_listed` when the catalog knows it all the same."""
+
+    provider_type: str
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+    calls: int
+    is_listed: bool
+
+
+def by_model(sightings: Iterable[Sighting]) -> Mapping[tuple[str, str], tuple[datetime, ...]]:
+    """The instants of the sightings of each (provider type, name), in order of these, so that no two writers wait
+    for each other."""
+    found: dict[tuple[str, str], list[datetime]] = {}
+    for one in sightings:
+        found.setdefault((one.provider_type, one.name), []).append(one.at)
+    return {key: tuple(sorted(found[key])) for key in sorted(found)}

@@ -1,0 +1,49 @@
+"""What all journeys stand on: a transaction that is this journey's, and what it has to tell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from common.clock import Clock
+from common.contracts.changes import AUDIT_RECORDED, AuditRecorded
+from common.ids import uuid7
+from common.postgres.outbox import Message, event
+from common.postgres.pool import Connection, Pool
+
+from catalog_sync.sources.source import Source
+from catalog_sync.store.turns import take_turn
+
+SERVICE = "catalog-sync"
+
+
+class Transactions:
+    """The pool, the clock and the sources that the journeys share."""
+
+    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source]) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._sources = {source.name: source for source in sources}
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        """One state of the database for all reads of a journey."""
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        """A turn at the catalog: nobody else writes it meanwhile, so snapshots are told in the order they were made."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await take_turn(connection)
+            yield connection
+
+
+def audited(actor: str, action: str, subject: str, at: datetime, **detail: str) -> Message:
+    """The audit row of an admin's act."""
+    recorded = AuditRecorded(actor=actor, action=action, subject=subject, at=at, detail=detail)
+    return event(f"audit.recorded.{SERVICE}", AUDIT_RECORDED, uuid7(), at, SERVICE, recorded)

@@ -1,0 +1,1 @@
+"""Where models and prices come from: one small file a source, each giving `ListedModel`s and judging nothing."""

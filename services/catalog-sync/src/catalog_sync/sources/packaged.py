@@ -1,0 +1,174 @@
+"""Source `packaged`: the price data installed with us (`genai-prices`), so that there are true prices without a network.
+
+Read through the package's own API: its `get_prices` decides which of its conditions hold at an instant, at an hour and
+for a service tier; here its answers are only put into our words. A test compares costs with its `calc_price`.
+
+Its names: `…_mtok` are prices per million tokens and become rates of our buckets. Every other unit becomes a rate per
+one of it, under the package's own name for what is counted (`web_searches`, `input_audio_seconds` …), `requests` as
+`request`. Spellings that are patterns are left out: only a plain one is a name. What has no name that its provider takes
+(a family of fine-tunes) is no model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_EVEN, Decimal
+from types import MappingProxyType
+from typing import Any
+
+from common.providers.registry import PROVIDERS, ProviderRow
+from genai_prices import data_snapshot
+from genai_prices.data_units import unit_data
+from genai_prices.types import (
+    ClauseEquals,
+    ClauseOr,
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+
+from catalog_sync.domain.capabilities import capabilities_of
+from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
+from catalog_sync.domain.models import Facts
+from catalog_sync.sources.source import SourceUnreadable
+
+_SERVICE_TIER = "service_tier"
+_SMALLEST_RATE = Decimal(1).scaleb(-18)  # a rate per second can be endless as a decimal
+
+_BUCKETS: Mapping[str, str] = MappingProxyType(
+    {
+        "input_mtok": "input_tokens",
+        "input_text_mtok": "input_tokens",
+        "cache_read_mtok": "cached_input_tokens",
+        "cache_text_read_mtok": "cached_input_tokens",
+        "cache_write_mtok": "cache_write_5m_tokens",
+        "cache_write_5m_mtok": "cache_write_5m_tokens",
+        "cache_write_1h_mtok": "cache_write_1h_tokens",
+        "output_mtok": "output_tokens",
+        "output_text_mtok": "output_tokens",
+        "output_reasoning_mtok": "reasoning_tokens",
+        "input_audio_mtok": "audio_input_tokens",
+        "output_audio_mtok": "audio_output_tokens",
+    }
+)
+"""Prices per million tokens of our buckets; where two lead to one bucket the later, narrower one holds."""
+
+
+class PackagedSource:
+    """Reads the installed package; there is no network in it."""
+
+    name = "packaged"
+
+    async def read(self) -> tuple[ListedModel, ...]:
+        """Every model of every provider that we can call; SourceUnreadable when the package is not as we know it."""
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> tuple[ListedModel, ...]:
+        try:
+            providers = {provider.id: provider for provider in data_snapshot.get_snapshot().providers}
+            return tuple(
+                listed
+                for row in PROVIDERS.values()
+                if row.genai_prices_id in providers
+                for listed in list_models(row, providers[row.genai_prices_id])
+            )
+        except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+            raise SourceUnreadable(f"the packaged prices cannot be read: {type(error).__name__}") from error
+
+
+def list_models(row: ProviderRow, provider: Provider) -> Iterator[ListedModel]:
+    """The models of one provider."""
+    for model in provider.models:
+        equals = tuple(_plain_names(model.match))
+        name = model.id if model.is_match(model.id) else next(iter(equals), None)
+        if name is not None:
+            yield ListedModel(
+                Facts(
+                    provider_type=row.type,
+                    name=name,
+                    display_name=model.name or model.id,
+                    description=model.description or "",
+                    names=equals,
+                    context_length=model.context_window,
+                    capabilities=capabilities_of(name),
+                ),
+                tuple(_schedule(model)),
+                bool(model.deprecated),
+            )
+
+
+def _plain_names(clause: Any) -> Iterator[str]:
+    if isinstance(clause, ClauseEquals):
+        yield clause.equals
+    elif isinstance(clause, ClauseOr):
+        for part in clause.or_:
+            yield from _plain_names(part)
+
+
+def _schedule(model: ModelInfo) -> Iterator[ListedPrice]:
+    """One entry for each day on which something of the model's price begins, with what held before first."""
+    constraints = list(_constraints(model))
+    hours = sorted({time(0)} | {hour for one in constraints for hour in _hours(one)})
+    days = sorted({one.start_date for one in constraints if isinstance(one, StartDateConstraint)})
+    tiers = sorted({one.when[_SERVICE_TIER] for one in model.price_variants or () if _SERVICE_TIER in one.when})
+    for day in (None, *days):
+        yield ListedPrice(
+            starts_at=None if day is None else datetime.combine(day, time(0), UTC),
+            by_hour=_by_hour(model, day, hours, None),
+            by_service_tier={tier: _by_hour(model, day, hours, {_SERVICE_TIER: tier}) for tier in tiers},
+        )
+
+
+def _constraints(model: ModelInfo) -> Iterator[StartDateConstraint | TimeOfDateConstraint]:
+    conditional = model.prices if isinstance(model.prices, list) else ()
+    for one in (*conditional, *(model.price_variants or ())):
+        if one.constraint is not None:
+            yield one.constraint
+
+
+def _hours(constraint: StartDateConstraint | TimeOfDateConstraint) -> Iterator[time]:
+    """The times of day (UTC) at which something changes."""
+    if isinstance(constraint, TimeOfDateConstraint):
+        for moment in (constraint.start_time, constraint.end_time):
+            aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+            yield datetime.combine(date(1970, 1, 2), aware).astimezone(UTC).time()
+
+
+def _by_hour(
+    model: ModelInfo, day: date | None, hours: Iterable[time], context: Mapping[str, str] | None
+) -> tuple[Quotes, ...]:
+    found: list[Quotes] = []
+    for hour in hours:
+        quotes = _quotes(model.get_prices(datetime.combine(day or date(1970, 1, 1), hour, UTC), context))
+        if quotes not in found:
+            found.append(quotes)
+    return tuple(found)
+
+
+def _quotes(prices: ModelPrice) -> Quotes:
+    """The package's prices as quotes under our names."""
+    stated = {key: value for key, value in vars(prices).items() if value is not None and not key.startswith("_")}
+    quotes = {bucket: _quote(stated.pop(key), Decimal(1)) for key, bucket in _BUCKETS.items() if key in stated}
+    units = {str(unit.get("price_key", name)): (name, Decimal(unit["per"])) for name, unit in unit_data.items()}
+    for key, value in stated.items():
+        name, per = units[key]
+        quotes["request" if name == "requests" else name] = _quote(value, per)
+    return quotes
+
+
+def _quote(value: Decimal | TieredPrices, per: Decimal) -> Quote:
+    if isinstance(value, TieredPrices):
+        return Quote(_rate(value.base, per), tuple((tier.start, _rate(tier.price, per)) for tier in value.tiers))
+    return Quote(_rate(value, per))
+
+
+def _rate(price: Decimal, per: Decimal) -> Decimal:
+    if not price.is_finite() or price < 0:
+        raise ValueError("a price is a finite number that is not negative")
+    rate = price / per
+    return rate if per == 1 else rate.quantize(_SMALLEST_RATE, ROUND_HALF_EVEN)

@@ -1,0 +1,28 @@
+"""What a source is to the flows: a name, and a way to read everything it lists."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from common.errors import Unavailable
+
+from catalog_sync.domain.listing import ListedModel
+
+
+class SourceUnreadable(Unavailable):
+    """A source could not be fetched, or what it gave makes no sense. The catalog stays as it is."""
+
+    code = "source_unreadable"
+
+
+class Source(Protocol):
+    """One source; its `name` stands beside everything that came from it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in records and requests."""
+        ...
+
+    async def read(self) -> tuple[ListedModel, ...]:
+        """Fetch and parse everything it lists; SourceUnreadable when that cannot be done."""
+        ...

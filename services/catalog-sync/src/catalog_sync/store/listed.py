@@ -1,0 +1,87 @@
+"""What the public list asks: models with their provider and the rates in force. The provider shown is the default
+instance of the model's type; names sort by code point, so that the order does not hang on the server's locale."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import asyncpg
+from common.postgres.pool import Connection
+
+from catalog_sync.domain.models import ListedEntry, ModelFilter
+from catalog_sync.store.models import model_of
+
+
+async def listed_models(
+    connection: Connection, asked: ModelFilter, sort: str, limit: int, offset: int, now: datetime
+) -> list[ListedEntry]:
+    """A part of the models asked for. `sort`: name, price or context_length, `-` before it reverses; nulls last."""
+    rows = await connection.fetch(
+        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates"
+        " FROM models m LEFT JOIN providers p ON p.name = m.provider_type"
+        " LEFT JOIN LATERAL (SELECT r.rates FROM prices r WHERE r.model_id = m.id AND r.starts_at <= $8"
+        " ORDER BY r.starts_at DESC, r.id DESC LIMIT 1) current ON true"
+        " WHERE ($1::text IS NULL OR m.provider_type = $1 OR EXISTS"
+        " (SELECT 1 FROM providers i WHERE i.provider_type = m.provider_type AND $1 IN (i.name, i.id)))"
+        " AND ($2::text IS NULL OR strpos(lower(m.name), lower($2)) > 0"
+        " OR strpos(lower(m.display_name), lower($2)) > 0 OR strpos(lower(m.description), lower($2)) > 0)"
+        " AND ($3::text IS NULL OR $3 = ANY(m.capabilities))"
+        " AND ($4::boolean IS NULL OR m.enabled = $4)"
+        " ORDER BY CASE WHEN $5 = 'price' THEN (current.rates->>'input_tokens')::numeric END NULLS LAST,"
+        " CASE WHEN $5 = '-price' THEN (current.rates->>'input_tokens')::numeric END DESC NULLS LAST,"
+        " CASE WHEN $5 = 'context_length' THEN m.context_length END NULLS LAST,"
+        " CASE WHEN $5 = '-context_length' THEN m.context_length END DESC NULLS LAST,"
+        " CASE WHEN $5 = '-name' THEN m.name COLLATE \"C\" END DESC,"
+        ' m.name COLLATE "C", m.provider_type COLLATE "C" LIMIT $6 OFFSET $7',
+        asked.provider,
+        asked.search,
+        asked.capability,
+        asked.enabled,
+        sort,
+        limit,
+        offset,
+        now,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def count_models(connection: Connection, asked: ModelFilter) -> int:
+    """How many models are asked for."""
+    count = await connection.fetchval(
+        "SELECT count(*) FROM models m"
+        " WHERE ($1::text IS NULL OR m.provider_type = $1 OR EXISTS"
+        " (SELECT 1 FROM providers i WHERE i.provider_type = m.provider_type AND $1 IN (i.name, i.id)))"
+        " AND ($2::text IS NULL OR strpos(lower(m.name), lower($2)) > 0"
+        " OR strpos(lower(m.display_name), lower($2)) > 0 OR strpos(lower(m.description), lower($2)) > 0)"
+        " AND ($3::text IS NULL OR $3 = ANY(m.capabilities))"
+        " AND ($4::boolean IS NULL OR m.enabled = $4)",
+        asked.provider,
+        asked.search,
+        asked.capability,
+        asked.enabled,
+    )
+    return int(count)
+
+
+async def listed_model(connection: Connection, model_id: str, now: datetime) -> ListedEntry | None:
+    """One model as the list shows it."""
+    row = await connection.fetchrow(
+        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates"
+        " FROM models m LEFT JOIN providers p ON p.name = m.provider_type"
+        " LEFT JOIN LATERAL (SELECT r.rates FROM prices r WHERE r.model_id = m.id AND r.starts_at <= $2"
+        " ORDER BY r.starts_at DESC, r.id DESC LIMIT 1) current ON true WHERE m.id = $1",
+        model_id,
+        now,
+    )
+    return _entry(row) if row else None
+
+
+def _entry(row: asyncpg.Record) -> ListedEntry:
+    rates = row["rates"]
+    return ListedEntry(
+        model=model_of(row),
+        provider_id=row["provider_id"] or row["provider_type"],
+        provider_name=row["provider_name"] or row["provider_type"],
+        rates=None if rates is None else {name: Decimal(rate) for name, rate in rates.items()},
+    )

@@ -1,0 +1,149 @@
+"""The gateway's plain ASGI app: which path leads where, and what every answer has in common.
+
+No framework on this path: a route is a comparison of strings. Whatever goes wrong becomes one of the shapes of `shapes`;
+an error that nobody expected is a 500 without details and a log line that says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from common.http.app import Check, ready_checks
+from common.ids import uuid7
+
+from gateway.api.client import Client, ClientGone, Receive, Scope, Send
+from gateway.api.doors import Doors
+from gateway.counts import Counts
+from gateway.edge import Edge
+from gateway.shapes import Header, Refusal, refusal_answer
+
+log = structlog.get_logger()
+
+_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+_PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
+
+Handler = Callable[[Client, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The ASGI callable; `checks` say whether the gateway is ready."""
+
+    doors: Doors
+    edge: Edge
+    counts: Counts
+    checks: Mapping[str, Check]
+    cors_origins: frozenset[bytes]
+    max_running: int
+    openai_codes: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = Client(scope, receive, send, uuid7())
+        try:
+            if self.counts.running >= self.max_running and not scope["path"].startswith("/livez"):
+                raise Refusal("overloaded", retry_after_ms=1000)
+            self.counts.running += 1
+            try:
+                await self._route(scope, client)
+            finally:
+                self.counts.running -= 1
+        except ClientGone:
+            return
+        except Refusal as refusal:
+            self.doors.refused(client, refusal)
+            await client.refuse(refusal_answer(refusal, as_openai=self.openai_codes))
+        except Exception as error:
+            log.error("call_crashed", request_id=client.request_id, path=scope["path"], exc_info=error)
+            if not client.status:
+                await client.refuse(refusal_answer(Refusal("internal_error"), as_openai=self.openai_codes))
+            else:
+                raise
+
+    async def _route(self, scope: Scope, client: Client) -> None:
+        method, path = scope["method"], client.path
+        self._allow_origin(client)
+        inner = _inner(path)
+        if method == "OPTIONS":
+            await client.answer(204, b"", _preflight(client))
+        elif inner is not None:
+            await self._inference(method, inner, client)
+        elif (owner := Edge.owner_of(path)) is not None:
+            await self.edge.forward(owner, scope, client)
+        elif method in ("GET", "HEAD") and path in _PROBES:
+            await _PROBES[path](self, client)
+        else:
+            raise Refusal("unknown_url", f"{method} {path[:200]}")
+
+    async def _inference(self, method: str, inner: str, client: Client) -> None:
+        if inner == "/chat/completions":
+            if method != "POST":
+                raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
+            await self.doors.chat(client)
+        elif inner == "/models" or inner.startswith("/models/"):
+            if method not in ("GET", "HEAD"):
+                raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
+            await self.doors.models(client, inner[len("/models/") :])
+        else:
+            raise Refusal("unknown_url", f"{method} {client.path[:200]}")
+
+    async def health(self, client: Client) -> None:
+        """`OK`, for load balancers and people."""
+        await client.answer(200, b"OK", content=_TEXT)
+
+    async def api_health(self, client: Client) -> None:
+        """The same as JSON."""
+        await client.answer(200, b'{"status":"ok"}')
+
+    async def livez(self, client: Client) -> None:
+        """The process runs."""
+        await client.answer(200, b"ok\n", content=_TEXT)
+
+    async def readyz(self, client: Client) -> None:
+        """Calls can be served: by name, what must hold."""
+        results = await ready_checks(self.checks)
+        body = ",".join(f'"{name}":{"true" if ok else "false"}' for name, ok in results.items())
+        await client.answer(200 if all(results.values()) else 503, f"{{{body}}}".encode())
+
+    async def metrics(self, client: Client) -> None:
+        """What is counted, as Prometheus text."""
+        await client.answer(200, self.counts.text().encode(), content=_TEXT)
+
+    def _allow_origin(self, client: Client) -> None:
+        origin = client.headers.get(b"origin")
+        if origin is not None and origin in self.cors_origins:
+            client.extra_headers += [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-expose-headers", b"x-request-id, retry-after, retry-after-ms, x-should-retry"),
+                (b"vary", b"origin"),
+            ]
+
+
+_PROBES: Mapping[str, Callable[[App, Client], Awaitable[None]]] = {
+    "/health": App.health,
+    "/api/health": App.api_health,
+    "/livez": App.livez,
+    "/readyz": App.readyz,
+    "/metrics": App.metrics,
+}
+
+
+def _inner(path: str) -> str | None:
+    """What follows the version prefix of an inference path, without a slash at its end; None for other paths."""
+    if path.endswith("/") and len(path) > 1:
+        path = path[:-1]
+    for prefix in _PREFIXES:
+        if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
+            return path[len(prefix) :]
+    return path if path in ("/chat/completions", "/models") or path.startswith("/models/") else None
+
+
+def _preflight(client: Client) -> list[Header]:
+    wanted = client.headers.get(b"access-control-request-headers", b"authorization, content-type")
+    return [
+        (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+        (b"access-control-allow-headers", wanted[:1000]),
+        (b"access-control-max-age", b"600"),
+    ]

@@ -1,0 +1,131 @@
+"""`POST /v1/chat/completions`: what a client asks for, read and checked. Pure.
+
+Only what the gateway itself depends on is checked; members it does not know go through, because a gateway must not
+refuse what a provider learned yesterday. Members stay the bytes they came in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+
+from gateway.providers.wires.openai import Members
+from gateway.shapes import Refusal
+
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
+_MAX_NAME = 256
+_MAX_CHOICES = 128
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    image_url: msgspec.Raw | None = None
+    input_audio: msgspec.Raw | None = None
+    file: msgspec.Raw | None = None
+
+
+class _Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+_Tokens = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
+
+
+class _Body(msgspec.Struct):
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=_MAX_CHOICES)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    tools: list[msgspec.Raw] | None = None
+    metadata: dict[str, str] | None = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A checked request: its members as they came, and what the gateway needs of them.
+
+    `text_bytes` leaves out the bytes of the `attachments` (pictures, files), which are bounded otherwise.
+    """
+
+    members: Members
+    model: str
+    streamed: bool
+    wants_usage: bool
+    output_tokens: int | None
+    choices: int
+    text_bytes: int
+    attachments: int
+
+
+def parse_chat(body: bytes) -> ChatRequest:
+    """Read a body; raises Refusal that names the field."""
+    try:
+        if not body.isascii():
+            body.decode()
+        read = _decode_body(body)
+        members = _decode_members(body)
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise Refusal("invalid_request", "the body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise Refusal("invalid_request", f"the body is not valid JSON: {error}") from None
+    if read.max_tokens is not None and read.max_completion_tokens is not None:
+        raise Refusal(
+            "invalid_request", "max_tokens and max_completion_tokens are the same; give one", param="max_tokens"
+        )
+    attached, attachments = _attached(read.messages)
+    return ChatRequest(
+        members=members,
+        model=read.model,
+        streamed=bool(read.stream),
+        wants_usage=bool(read.stream_options and read.stream_options.include_usage),
+        output_tokens=read.max_completion_tokens or read.max_tokens,
+        choices=read.n or 1,
+        text_bytes=len(body) - attached,
+        attachments=attachments,
+    )
+
+
+def _invalid(message: str) -> Refusal:
+    """`Expected `int`, got `str` - at `$.messages[0].role`` → the words, with the path as `param`."""
+    path = _PATH.search(message)
+    missing = _MISSING.search(message)
+    where = path.group("path") if path else ""
+    if missing:
+        where = f"{where}.{missing.group('name')}".lstrip(".")
+    words = _PATH.sub("", message)
+    return Refusal("invalid_request", f"{where}: {words}" if where else words, param=where or None)
+
+
+def _attached(messages: list[_Message]) -> tuple[int, int]:
+    """The bytes of pictures, and the number of pictures and files (whose own bytes bound their text)."""
+    size = count = 0
+    for message in messages:
+        if isinstance(message.content, list):
+            for part in message.content:
+                if part.image_url is not None:
+                    size += len(bytes(part.image_url))
+                count += part.image_url is not None or part.file is not None
+    return size, count

@@ -1,0 +1,181 @@
+"""The inference front doors: who calls, what they ask for, whether they may; then the pipeline takes over."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import structlog
+from common.clock import Clock
+from common.ids import derived_id
+from common.telemetry.traces import trace_id_of
+
+from gateway.api.chat import ChatRequest, parse_chat
+from gateway.api.client import Client
+from gateway.api.models import list_models, may_use, one_model
+from gateway.callog import CallLogWriter
+from gateway.counts import Counts
+from gateway.metering import CallLog, Recorder, encode_rejected
+from gateway.mirrors.keys import ApiKey, Keys
+from gateway.pipeline import Pipeline, Running
+from gateway.routing.plan import Plan, Planner
+from gateway.shapes import Refusal
+
+log = structlog.get_logger()
+
+_BODY_SECONDS = 30.0
+_REJECTIONS_A_SECOND = 100
+_MAX_TAGS = 16
+_MAX_TAG = 64
+
+
+@dataclass(slots=True)
+class Plans:
+    """Compiled plans by name: bounded in number and age, and all forgotten when the catalog or a credential changes."""
+
+    planner: Planner
+    size: int
+    ttl_seconds: float
+    _kept: OrderedDict[str, tuple[Plan, float]] = field(default_factory=OrderedDict)
+    _generation: tuple[int, int] = (-1, -1)
+
+    def plan(self, name: str) -> Plan | None:
+        """The plan for a name."""
+        if self.planner.generation != self._generation:
+            self._kept.clear()
+            self._generation = self.planner.generation
+        now = time.monotonic()
+        kept = self._kept.get(name)
+        if kept is not None and now < kept[1]:
+            self._kept.move_to_end(name)
+            return kept[0]
+        plan = self.planner.plan(name)
+        if plan is not None:
+            self._kept[name] = (plan, now + self.ttl_seconds)
+            while len(self._kept) > self.size:
+                self._kept.popitem(last=False)
+        return plan
+
+
+@dataclass(slots=True)
+class Doors:
+    """Everything under `/v1`."""
+
+    keys: Keys
+    plans: Plans
+    pipeline: Pipeline
+    recorder: Recorder
+    counts: Counts
+    writer: CallLogWriter
+    clock: Clock
+    source: str
+    max_body_bytes: int
+    _second: int = 0
+    _rejections: int = 0
+
+    async def chat(self, client: Client) -> None:
+        """`POST /v1/chat/completions`"""
+        began = self.clock.monotonic()
+        key = self.identify(client)
+        request = parse_chat(await client.body(self.max_body_bytes, _BODY_SECONDS))
+        call = self._begin(client, key, request, began)
+        try:
+            await self.pipeline.run(call)
+        finally:
+            self._ended(call, "/v1/chat/completions")
+
+    async def models(self, client: Client, name: str) -> None:
+        """`GET /v1/models` and `GET /v1/models/{id}`"""
+        key = self.identify(client)
+        if not name:
+            await client.answer(200, list_models(self.plans.planner, key))
+            return
+        found = one_model(self.plans.planner, key, name)
+        if found is None:
+            raise Refusal("model_not_found", name[:256], param="model")
+        await client.answer(200, found)
+
+    def identify(self, client: Client) -> ApiKey:
+        """The key that the client shows. Raises Refusal."""
+        secret = _shown_secret(client.headers)
+        if secret is None:
+            raise Refusal("missing_api_key")
+        key = self.keys.find(secret, self.clock.now())
+        if key is None:
+            raise Refusal("invalid_api_key")
+        return key
+
+    def refused(self, client: Client, refusal: Refusal) -> None:
+        """Tell of a refusal, at most so many a second: an attack must not become a flood of events."""
+        self.counts.request("refused", refusal.row.status, 0)
+        second = int(self.clock.monotonic())
+        if second != self._second:
+            self._second, self._rejections = second, 0
+        self._rejections += 1
+        if self._rejections > _REJECTIONS_A_SECOND:
+            return
+        secret = _shown_secret(client.headers)
+        key = self.keys.find(secret, self.clock.now()) if secret else None
+        event_id = derived_id(client.request_id, "rejected")
+        subject, event = encode_rejected(
+            event_id,
+            client.request_id,
+            key.id if key else None,
+            refusal.reason,
+            refusal.row.status,
+            refusal.detail if refusal.reason.startswith("model_") else None,
+            self.clock.now(),
+            self.source,
+        )
+        self.recorder.offer(event_id, subject, event)
+
+    def _begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
+        if not may_use(key, request.model):
+            raise Refusal("model_not_allowed", f"the key does not allow {request.model}", param="model")
+        plan = self.plans.plan(request.model)
+        if plan is None:
+            raise Refusal("model_not_found", request.model, param="model")
+        if not plan.deployments:
+            raise Refusal("provider_not_configured", plan.missing[0].display_name)
+        record = CallLog(
+            request_id=client.request_id,
+            trace_id=trace_id_of(client.headers.get(b"traceparent", b"").decode("latin-1")),
+            api_key_id=key.id,
+            user_id=key.user_id,
+            team_id=key.team_id,
+            tier=key.tier,
+            operation="chat",
+            requested_model=request.model,
+            alias=plan.alias,
+            streamed=request.streamed,
+            started_at=self.clock.now(),
+            simulated=False,
+            tags=_tags(client.headers.get(b"x-tollgate-tags")),
+        )
+        return Running(request, client, key, plan, record, [], [], began)
+
+    def _ended(self, call: Running, route: str) -> None:
+        milliseconds = int((self.clock.monotonic() - call.began) * 1000)
+        status = 499 if call.client.is_gone else call.client.status
+        if call.attempts:
+            self.counts.request(route, status, milliseconds)
+            self.writer.write(call.log, call.attempt, status, milliseconds)
+
+
+def _shown_secret(headers: dict[bytes, bytes]) -> bytes | None:
+    """The virtual key that a request carries, by any of the names that clients use."""
+    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and bearer.strip():
+        return bearer.strip()
+    return headers.get(b"x-api-key") or headers.get(b"api-key") or headers.get(b"x-goog-api-key") or None
+
+
+def _tags(header: bytes | None) -> dict[str, str]:
+    """`x-tollgate-tags: team=search,env=prod` → labels of the call's event; what is malformed is left out."""
+    if not header:
+        return {}
+    pairs = (part.partition("=") for part in header.decode("latin-1").split(",")[:_MAX_TAGS])
+    return {
+        name.strip()[:_MAX_TAG]: value.strip()[:_MAX_TAG] for name, equals, value in pairs if equals and name.strip()
+    }

@@ -1,0 +1,68 @@
+"""What an attempt costs whom. Pure.
+
+The caller owes what the provider reported, priced at the row in force when the call began, and never more than was held
+for it: what a provider counts beyond the bound is the operator's, as is what a failed attempt may have cost unreported.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from common.money import NANO, nano_ceiling, plain
+from common.pricing import cost
+from common.usage import NOTHING, Usage
+
+from gateway.leases import Settlement
+from gateway.limits.limiter import Admitted
+from gateway.metering import AttemptLog
+from gateway.mirrors.keys import ApiKey
+
+_LIKELY_BYTES_PER_TOKEN = 4
+_MAX_RAW_USAGE_BYTES = 8_192
+
+
+def charge(attempt: AttemptLog) -> None:
+    """Put down what the caller owes for an attempt's usage, and what lies beyond its hold."""
+    assert attempt.usage is not None
+    if attempt.raw_usage is not None and len(msgspec.json.encode(attempt.raw_usage)) > _MAX_RAW_USAGE_BYTES:
+        attempt.raw_usage = None
+    owed = cost(attempt.usage, attempt.price, attempt.service_tier)
+    if nano_ceiling(owed) <= attempt.held_nano:
+        attempt.cost = owed
+        return
+    attempt.cost = Decimal(attempt.held_nano) / NANO
+    attempt.operator_cost = owed - attempt.cost
+
+
+def charge_operator(attempt: AttemptLog, usage: Usage) -> None:
+    """Put down what an attempt without a report may have cost; the caller owes nothing for it."""
+    attempt.operator_cost = cost(usage, attempt.price)
+
+
+def settlement_of(request_id: str, attempt: AttemptLog) -> Settlement:
+    """What an attempt's hold is to become."""
+    tokens = (attempt.usage or NOTHING).total_tokens
+    return Settlement(request_id, attempt.number, nano_ceiling(attempt.cost), tokens, attempt.suffix)
+
+
+def likely_tokens(text_bytes: int) -> int:
+    """Tokens of a text, where nobody has counted them."""
+    return -(-text_bytes // _LIKELY_BYTES_PER_TOKEN)
+
+
+def decision_of(key: ApiKey, admitted: Admitted) -> dict[str, Any]:
+    """Why a call was let through, for its event."""
+    has_budget = key.budget_nano >= 0
+    return {
+        "bound_usd": _dollars(admitted.held_nano),
+        "budget_usd": _dollars(key.budget_nano) if has_budget else None,
+        "spent_before_usd": _dollars(admitted.spent_nano) if has_budget else None,
+        "rate_limit": key.rate_limit or None,
+        "rate_remaining": admitted.rate_remaining if key.rate_limit else None,
+    }
+
+
+def _dollars(nano: int) -> str:
+    return plain(Decimal(nano) / NANO)

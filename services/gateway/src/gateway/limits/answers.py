@@ -1,0 +1,52 @@
+"""What the limits' decisions look like to a client. Pure."""
+
+from __future__ import annotations
+
+from gateway.limits.limiter import Admitted, Refused
+from gateway.mirrors.keys import ApiKey
+from gateway.shapes import Header, Refusal, duration
+
+_WINDOW_MS = 60_000
+
+
+def refusal_of(refused: Refused) -> Refusal:
+    """The refusal that a decision of the limits becomes."""
+    match refused.why:
+        case "revoked":
+            return Refusal("invalid_api_key")
+        case "budget":
+            waits = refused.is_waiting
+            return Refusal("budget_exceeded", retry_after_ms=1000 if waits else None, should_retry=waits or None)
+        case "rate" | "tokens":
+            return Refusal("rate_limit_exceeded", retry_after_ms=refused.retry_ms)
+        case "concurrency":
+            return Refusal("rate_limit_exceeded", retry_after_ms=1000)
+        case "closed":
+            return Refusal("service_unavailable", "limits cannot be checked right now", retry_after_ms=1000)
+
+
+def limit_headers(key: ApiKey, admitted: Admitted) -> list[Header]:
+    """`x-ratelimit-*` of an admitted call; nothing of a limit that the key does not have."""
+    headers: list[Header] = []
+    if key.rate_limit:
+        headers += _three(b"requests", key.rate_limit, admitted.rate_remaining)
+    if key.token_limit:
+        headers += _three(b"tokens", key.token_limit, admitted.token_remaining)
+    return headers
+
+
+def refused_headers(key: ApiKey, refused: Refused) -> list[Header]:
+    """`x-ratelimit-*` of a call that the rate limit refused."""
+    if refused.why == "rate":
+        return _three(b"requests", key.rate_limit, 0, refused.retry_ms or _WINDOW_MS)
+    if refused.why == "tokens":
+        return _three(b"tokens", key.token_limit, 0, refused.retry_ms or _WINDOW_MS)
+    return []
+
+
+def _three(what: bytes, limit: int, remaining: int, reset_ms: int = _WINDOW_MS) -> list[Header]:
+    return [
+        (b"x-ratelimit-limit-" + what, b"%d" % limit),
+        (b"x-ratelimit-remaining-" + what, b"%d" % max(0, remaining)),
+        (b"x-ratelimit-reset-" + what, duration(reset_ms)),
+    ]

@@ -1,0 +1,54 @@
+"""Upper bounds of what a call can use, before it is made. Pure.
+
+An upper bound is no guess: a budget is never overspent only if it never lies below the truth. Tokens of a byte-level
+vocabulary are at least one byte each, so the bytes of what is sent bound its tokens; pictures and documents are bounded
+by what the dearest known picture costs; and nothing can be longer than the model's context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.pricing import Price, upper_bound_nano
+
+DEFAULT_OUTPUT_TOKENS = 4_096
+"""What a call may produce when it does not say and neither model nor budget allow less."""
+
+PICTURE_TOKENS = 65_536
+"""At least what one picture or document page set costs with any provider known (the dearest: about 48,000)."""
+
+_PER_CALL_TOKENS = 16
+_LIKELY_BYTES_PER_TOKEN = 3
+_LEAST_DEFAULT_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that an attempt can use and cost."""
+
+    input_tokens: int
+    output_tokens: int
+    input_nano: int
+    nano_per_million_output: int
+
+
+def input_bound(text_bytes: int, attachments: int, context_length: int | None) -> int:
+    """The most input tokens a body of so many bytes (attachments' own bytes left out) can be."""
+    tokens = text_bytes + attachments * PICTURE_TOKENS + _PER_CALL_TOKENS
+    return min(tokens, context_length) if context_length else tokens
+
+
+def default_output(text_bytes: int, max_output: int | None, context_length: int | None) -> int:
+    """The output maximum that is sent when the call names none: the least of the model's own and 4,096, and what its
+    context has left after an input of this size (a provider refuses a maximum that cannot fit)."""
+    most = min(max_output or DEFAULT_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS)
+    if context_length:
+        most = min(most, max(_LEAST_DEFAULT_TOKENS, context_length - text_bytes // _LIKELY_BYTES_PER_TOKEN - 64))
+    return most
+
+
+def bound(price: Price, input_tokens: int, output_tokens: int, choices: int) -> Bound:
+    """The bound of one attempt at a price; every choice may use the whole output maximum."""
+    empty = upper_bound_nano(price, input_tokens, 0)
+    per_million = upper_bound_nano(price, input_tokens, 1_000_000) - empty
+    return Bound(input_tokens, output_tokens, empty, per_million * choices)

@@ -1,0 +1,222 @@
+"""The composition root: settings → connections → mirrors → limits → pipeline → app. Reads top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from common.bus.connect import connect
+from common.bus.mirror import Mirror
+from common.clock import Clock, SystemClock
+from common.contracts.topology import CATALOG_BUCKET, CREDENTIALS_BUCKET, KEYS_BUCKET, USAGE
+from common.http.serve import serve
+from common.settings import read_or_exit
+from common.tasks import Tasks
+from common.telemetry.logs import configure_logs
+from common.telemetry.traces import configure_traces
+
+from gateway.api.app import App
+from gateway.api.client import Receive, Scope, Send
+from gateway.api.doors import Doors, Plans
+from gateway.callog import CallLogWriter
+from gateway.counts import Counts
+from gateway.edge import Edge
+from gateway.journal import Journal
+from gateway.leases import Leases
+from gateway.limits.limiter import Limiter, load_commands, read_scripts
+from gateway.limits.redis import RedisLine
+from gateway.metering import Recorder
+from gateway.mirrors.catalog import Catalog
+from gateway.mirrors.credentials import Credentials
+from gateway.mirrors.keys import Keys
+from gateway.pipeline import Pipeline
+from gateway.publisher import Publisher
+from gateway.reaper import Reaper
+from gateway.routing.plan import Planner
+from gateway.settings import GatewaySettings
+from gateway.upstream.client import ClientLimits, Deadlines, UpstreamClient
+from gateway.upstream.keyvault import KeyvaultDoor
+from gateway.waiting import bring_back, drain_journal
+
+log = structlog.get_logger()
+
+_SOURCE = "/gateway"
+_LAST_DRAIN_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[App]:
+    """Connect, follow, and put the gateway together; at the end drain what is still waiting."""
+    traces = configure_traces("gateway", settings.otlp_endpoint, settings.trace_ratio)
+    tasks = Tasks()
+    bus = await connect(settings.nats_url, "gateway")
+    upstream = UpstreamClient(ClientLimits())
+    internal = UpstreamClient(ClientLimits(max_connections=64))
+    scripts = read_scripts()
+    redis = RedisLine(settings.redis, settings.redis_timeout, load_commands(scripts))
+
+    keys, catalog = Keys(), Catalog()
+    credentials = Credentials(KeyvaultDoor(internal, settings.keyvault_url, settings.token).open)
+    mirrors = {
+        KEYS_BUCKET.name: Mirror(bus, KEYS_BUCKET.name, keys.apply, reread_seconds=settings.reload_interval),
+        CATALOG_BUCKET.name: Mirror(bus, CATALOG_BUCKET.name, catalog.apply, reread_seconds=settings.reload_interval),
+        CREDENTIALS_BUCKET.name: Mirror(
+            bus, CREDENTIALS_BUCKET.name, credentials.apply, reread_seconds=settings.reload_interval
+        ),
+    }
+
+    limiter = Limiter(redis, scripts)
+    leases = Leases(limiter)
+    publisher = Publisher(bus, USAGE.name)
+    journal = Journal(settings.journal_dir, settings.journal_max_bytes)
+    recorder = Recorder(publisher, limiter, journal)
+    pipeline = Pipeline(
+        limiter=limiter,
+        leases=leases,
+        recorder=recorder,
+        upstream=upstream,
+        deadlines=Deadlines(
+            connect_seconds=settings.connect_timeout,
+            first_byte_seconds=settings.request_timeout,
+            between_chunks_seconds=settings.request_timeout,
+            total_seconds=settings.total_timeout,
+        ),
+        clock=clock,
+        source=_SOURCE,
+        max_answer_bytes=settings.max_answer_bytes,
+        openai_codes=settings.error_codes == "openai",
+    )
+    reaper = Reaper(limiter, recorder, catalog, clock, _SOURCE)
+    writer = CallLogWriter()
+    counts = Counts(
+        {
+            "held_leases": lambda: len(leases),
+            "unsettled": lambda: leases.unsettled,
+            "parked_events": lambda: recorder.parked,
+            "journaled_events": lambda: recorder.journaled,
+            "reaped_calls": lambda: reaper.reaped,
+            "keys": lambda: len(keys),
+            "unreadable_snapshots": lambda: sum(mirror.unreadable for mirror in mirrors.values()),
+            "upstream_connections": lambda: upstream.stats().open,
+            "dropped_log_lines": lambda: writer.dropped,
+        }
+    )
+
+    async def is_redis_up() -> bool:
+        return redis.connected.is_set()
+
+    async def has_credentials() -> bool:
+        return mirrors[CREDENTIALS_BUCKET.name].ready.is_set() and credentials.is_complete()
+
+    async def has_mirrors() -> bool:
+        return all(mirror.ready.is_set() for mirror in mirrors.values())
+
+    doors = Doors(
+        keys=keys,
+        plans=Plans(
+            Planner(catalog, credentials, settings.simulator_url), settings.cache_model_size, settings.cache_model_ttl
+        ),
+        pipeline=pipeline,
+        recorder=recorder,
+        counts=counts,
+        writer=writer,
+        clock=clock,
+        source=_SOURCE,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app = App(
+        doors=doors,
+        edge=Edge(
+            internal,
+            {
+                "keyvault": settings.keyvault_url,
+                "catalog-sync": settings.catalog_sync_url,
+                "billing": settings.billing_url,
+                "analytics": settings.analytics_url,
+            },
+            mirrors,
+        ),
+        counts=counts,
+        checks={"redis": is_redis_up, "mirrors": has_mirrors, "credentials": has_credentials},
+        cors_origins=frozenset(
+            origin.strip().encode() for origin in settings.cors_origins.split(",") if origin.strip()
+        ),
+        max_running=settings.max_running,
+        openai_codes=settings.error_codes == "openai",
+    )
+
+    await publisher.start()
+    tasks.start("redis", redis.run())
+    for name, mirror in mirrors.items():
+        tasks.start(f"mirror {name}", mirror.run())
+    tasks.start("credentials", credentials.run())
+    tasks.start("leases", leases.run())
+    tasks.start("reaper", reaper.run())
+    tasks.start("waiting", bring_back(redis, journal, recorder))
+    try:
+        yield app
+    finally:
+        await asyncio.gather(*pipeline.finishing, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_LAST_DRAIN_SECONDS):
+                await drain_journal(journal, recorder)
+        except TimeoutError:
+            log.warning("journal_kept")
+        await tasks.cancel()
+        await upstream.close()
+        await internal.close()
+        await bus.close()
+        writer.flush()
+        if traces is not None:
+            traces.shutdown()
+
+
+class Gateway:
+    """The ASGI application: the app, opened and closed by the server's lifespan."""
+
+    def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._app: App | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._app is not None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            opened = open_gateway(self._settings, self._clock)
+            self._app = await opened.__aenter__()
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the start has failed and the log says why
+            log.critical("start_failed", error=f"{type(error).__name__}: {error}")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await opened.__aexit__(None, None, None)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: GatewaySettings, clock: Clock | None = None) -> Gateway:
+    """The application for any ASGI server."""
+    return Gateway(settings, clock or SystemClock())
+
+
+def run() -> None:
+    """Run the gateway from its environment."""
+    settings = read_or_exit(GatewaySettings)
+    configure_logs("gateway", settings.log_level)
+    serve(
+        create_app(settings),
+        host=settings.http_host,
+        port=settings.http_port,
+        grace_seconds=settings.drain_seconds,
+        lifespan="on",
+    )

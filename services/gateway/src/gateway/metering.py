@@ -1,0 +1,267 @@
+"""From a finished call to its one event, and the event to where it is safe.
+
+`encode_usage` is pure: it writes the `usage.recorded` event of a call. `Recorder` makes an event durable before anybody
+hears that the call is complete: acknowledged by JetStream, else parked in Redis, else in the synced local journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import structlog
+from common.clock import rfc3339
+from common.contracts.envelope import event_headers
+from common.contracts.usage import USAGE_RECORDED, USAGE_REJECTED, recorded_subject, rejected_subject
+from common.ids import UsageKind, usage_event_id
+from common.money import plain
+from common.pricing import Price
+from common.usage import NOTHING, Usage
+
+from gateway.journal import Journal, JournalFull
+from gateway.limits.limiter import Limiter
+from gateway.limits.redis import RedisAway
+from gateway.publisher import NotStored, Publisher
+
+log = structlog.get_logger()
+
+_ACK_SECONDS = 1.0
+_DRAIN_ACK_SECONDS = 5.0
+_MOST_PARKED = 100_000
+_MAX_ERROR = 512
+_ZERO = Decimal(0)
+
+
+class NowhereToStore(Exception):
+    """NATS, Redis and the journal all refused an event."""
+
+
+@dataclass(slots=True)
+class AttemptLog:
+    """What one attempt did; filled in while it runs. Amounts are US dollars."""
+
+    number: int
+    provider_type: str
+    provider_id: str
+    model: str
+    credential_id: str
+    price: Price
+    held_nano: int
+    suffix: str
+    status: str = "failed"
+    http_status: int | None = None
+    error: tuple[str, str] | None = None
+    latency_ms: int = 0
+    usage: Usage | None = None
+    raw_usage: dict[str, Any] | None = None
+    cost: Decimal = _ZERO
+    operator_cost: Decimal = _ZERO
+    finish_reason: str | None = None
+    service_tier: str | None = None
+
+
+@dataclass(slots=True)
+class CallLog:
+    """What is known of a call, from its admission to its end."""
+
+    request_id: str
+    trace_id: str | None
+    api_key_id: str
+    user_id: str | None
+    team_id: str | None
+    tier: str | None
+    operation: str
+    requested_model: str
+    alias: str | None
+    streamed: bool
+    started_at: datetime
+    simulated: bool
+    tags: dict[str, str]
+    source: str = "api"
+    period: str = ""
+    status: str = "failed"
+    http_status: int = 0
+    ttft_ms: int | None = None
+    latency_ms: int = 0
+    decision: dict[str, Any] | None = None
+    dropped_params: tuple[str, ...] = ()
+
+
+def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind, source: str) -> tuple[str, bytes]:
+    """The event of a call as (subject, JSON). The last attempt is the one that answered, or that failed last."""
+    last = attempts[-1]
+    usage = last.usage or NOTHING
+    body = {
+        "specversion": "1.0",
+        "id": usage_event_id(call.request_id, kind),
+        "source": source,
+        "type": USAGE_RECORDED,
+        "subject": call.request_id,
+        "time": rfc3339(call.started_at),
+        "datacontenttype": "application/json",
+        "data": {
+            "kind": kind,
+            "request_id": call.request_id,
+            "trace_id": call.trace_id,
+            "api_key_id": call.api_key_id,
+            "user_id": call.user_id,
+            "team_id": call.team_id,
+            "tier": call.tier,
+            "source": call.source,
+            "operation": call.operation,
+            "requested_model": call.requested_model,
+            "alias": call.alias,
+            "provider_type": last.provider_type,
+            "provider_id": last.provider_id,
+            "model": last.model,
+            "credential": "system",
+            "credential_id": last.credential_id,
+            "billable": True,
+            "streamed": call.streamed,
+            "status": call.status,
+            "http_status": call.http_status,
+            "error": _error(last),
+            "finish_reason": last.finish_reason,
+            "usage": usage.as_event(),
+            "raw_usage": last.raw_usage,
+            "price": _price(last.price),
+            "cost_usd": plain(sum((attempt.cost for attempt in attempts), _ZERO)),
+            "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
+            "budgets": [f"key:{call.api_key_id}"],
+            "period": call.period,
+            "started_at": rfc3339(call.started_at),
+            "latency_ms": call.latency_ms,
+            "ttft_ms": call.ttft_ms,
+            "attempts": [_attempt(attempt) for attempt in attempts],
+            "cache": "off",
+            "dropped_params": call.dropped_params,
+            "decision": call.decision,
+            "simulated": call.simulated,
+            "tags": call.tags,
+            "content_ref": None,
+        },
+    }
+    return recorded_subject(last.provider_type, call.api_key_id), msgspec.json.encode(body)
+
+
+def encode_rejected(
+    event_id: str,
+    request_id: str,
+    api_key_id: str | None,
+    reason: str,
+    status: int,
+    model: str | None,
+    at: datetime,
+    source: str,
+) -> tuple[str, bytes]:
+    """The event of a refused call as (subject, JSON)."""
+    body = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": source,
+        "type": USAGE_REJECTED,
+        "subject": request_id,
+        "time": rfc3339(at),
+        "datacontenttype": "application/json",
+        "data": {
+            "request_id": request_id,
+            "api_key_id": api_key_id,
+            "reason": reason,
+            "http_status": status,
+            "requested_model": model[:256] if model else None,
+            "sampled_one_in": 1,
+        },
+    }
+    return rejected_subject(reason), msgspec.json.encode(body)
+
+
+class Recorder:
+    """Keeps events safe, and brings those that had to wait to the bus once it is back."""
+
+    def __init__(self, publisher: Publisher, limiter: Limiter, journal: Journal) -> None:
+        self._publisher = publisher
+        self._limiter = limiter
+        self._journal = journal
+        self._offered: set[asyncio.Task[None]] = set()
+        self.parked = 0
+        self.journaled = 0
+
+    async def make_safe(self, event_id: str, subject: str, body: bytes) -> None:
+        """Return once an event is durable somewhere. Raises NowhereToStore."""
+        try:
+            await self._publisher.publish(subject, body, event_headers(event_id), _ACK_SECONDS)
+        except NotStored as error:
+            await self._keep_elsewhere(event_id, subject, body, str(error))
+
+    def offer(self, event_id: str, subject: str, body: bytes) -> None:
+        """Publish an event that may be lost (a refusal), without waiting."""
+        task = asyncio.create_task(self._offer(event_id, subject, body))
+        self._offered.add(task)
+        task.add_done_callback(self._offered.discard)
+
+    async def _offer(self, event_id: str, subject: str, body: bytes) -> None:
+        try:
+            await self._publisher.publish(subject, body, event_headers(event_id), _ACK_SECONDS)
+        except NotStored:
+            log.debug("rejection_not_published")
+
+    async def publish_waiting(self, waiting: bytes) -> None:
+        """Publish one event that was parked or journaled. Raises NotStored."""
+        kept = msgspec.json.decode(waiting, type=_Kept)
+        await self._publisher.publish(kept.subject, bytes(kept.event), event_headers(kept.id), _DRAIN_ACK_SECONDS)
+
+    async def _keep_elsewhere(self, event_id: str, subject: str, body: bytes, why: str) -> None:
+        waiting = msgspec.json.encode(_Kept(event_id, subject, msgspec.Raw(body)))
+        try:
+            if await self._limiter.park(waiting, _MOST_PARKED):
+                self.parked += 1
+                log.warning("event_parked", event_id=event_id, why=why)
+                return
+        except RedisAway:
+            pass
+        try:
+            await self._journal.append(waiting)
+        except JournalFull as error:
+            log.critical("event_nowhere_to_store", event_id=event_id, error=str(error))
+            raise NowhereToStore(str(error)) from error
+        self.journaled += 1
+        log.warning("event_journaled", event_id=event_id, why=why)
+
+
+class _Kept(msgspec.Struct):
+    id: str
+    subject: str
+    event: msgspec.Raw
+
+
+def _attempt(attempt: AttemptLog) -> dict[str, Any]:
+    return {
+        "provider": attempt.provider_type,
+        "model": attempt.model,
+        "status": attempt.status,
+        "http_status": attempt.http_status,
+        "error": _error(attempt),
+        "latency_ms": attempt.latency_ms,
+        "usage": attempt.usage.as_event() if attempt.usage is not None else None,
+        "cost_usd": plain(attempt.cost),
+        "unbilled_usd": plain(attempt.operator_cost),
+    }
+
+
+def _error(attempt: AttemptLog) -> dict[str, str] | None:
+    if attempt.error is None:
+        return None
+    return {"reason": attempt.error[0], "message": attempt.error[1][:_MAX_ERROR]}
+
+
+def _price(price: Price) -> dict[str, Any]:
+    return {
+        "version": price.version,
+        "rates": {unit: plain(rate) for unit, rate in price.rates.items()},
+        "is_fallback": price.is_fallback,
+    }

@@ -1,0 +1,125 @@
+"""The credentials that providers are called with: which there are comes by mirror, the secret itself from keyvault.
+
+A system secret is fetched when its snapshot names a version that is not here yet, sealed to a key pair that this process
+made for itself, and kept until it is replaced or revoked, at most a day without hearing from keyvault. A gateway is not
+ready before it has all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+from common.contracts.snapshots import CredentialSnapshot
+from common.secret import SealBroken, Secret, public_key_of, unseal
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+log = structlog.get_logger()
+
+_RETRY_SECONDS = 1.0
+_KEEP_SECONDS = 24 * 3600.0
+
+
+class KeyvaultAway(Exception):
+    """keyvault did not hand out a secret."""
+
+
+Fetch = Callable[[str, str], Awaitable[tuple[int, str]]]
+"""Asks keyvault for a credential (id, our public key): its version and the sealed secret. Raises KeyvaultAway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One usable credential."""
+
+    id: str
+    provider_type: str
+    version: int
+    secret: Secret = field(repr=False)
+    base_url: str | None
+    on_simulator: bool
+
+
+class Credentials:
+    """The system credentials; `apply` is the mirror's `on_change`, `run` fetches what is missing."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._private = X25519PrivateKey.generate()
+        self._wanted: dict[str, CredentialSnapshot] = {}
+        self._held: dict[str, tuple[Credential, float]] = {}
+        self._by_provider: dict[str, Credential] = {}
+        self._changed = asyncio.Event()
+        self.generation = 0
+
+    def apply(self, credential_id: str, body: bytes | None) -> None:
+        """Take in one snapshot; ValueError when it makes no sense."""
+        snapshot = CredentialSnapshot.model_validate_json(body) if body else None
+        if snapshot is None or not snapshot.enabled or snapshot.owner_user_id is not None:
+            self._wanted.pop(credential_id, None)
+            self._held.pop(credential_id, None)
+        else:
+            self._wanted[credential_id] = snapshot
+        self._index()
+        self._changed.set()
+
+    def of_provider(self, provider_type: str) -> Credential | None:
+        """The system credential of a provider type."""
+        return self._by_provider.get(provider_type)
+
+    def is_complete(self) -> bool:
+        """Whether every wanted secret is here."""
+        return not self._missing()
+
+    async def run(self) -> None:
+        """Fetch what is missing and refresh what grows old, until cancelled."""
+        while True:
+            self._changed.clear()
+            for snapshot in self._missing():
+                await self._get(snapshot)
+            self._forget_old()
+            wait = _RETRY_SECONDS if self._missing() else _KEEP_SECONDS / 4
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                continue
+
+    def _missing(self) -> list[CredentialSnapshot]:
+        now = time.monotonic()
+        return [
+            wanted
+            for wanted in self._wanted.values()
+            if (held := self._held.get(wanted.id)) is None
+            or held[0].version != wanted.version
+            or now - held[1] > _KEEP_SECONDS / 2
+        ]
+
+    async def _get(self, snapshot: CredentialSnapshot) -> None:
+        try:
+            version, sealed = await self._fetch(snapshot.id, public_key_of(self._private))
+            secret = unseal(sealed, self._private, f"{snapshot.id}/{version}")
+        except (KeyvaultAway, SealBroken) as error:
+            log.warning("credential_missing", credential_id=snapshot.id, error=str(error))
+            return
+        if snapshot.id not in self._wanted:
+            return
+        credential = Credential(
+            snapshot.id, snapshot.provider_type, version, secret, snapshot.base_url, snapshot.on_simulator
+        )
+        self._held[snapshot.id] = (credential, time.monotonic())
+        self._index()
+
+    def _forget_old(self) -> None:
+        now = time.monotonic()
+        old = [credential_id for credential_id, (_, since) in self._held.items() if now - since > _KEEP_SECONDS]
+        for credential_id in old:
+            del self._held[credential_id]
+        if old:
+            self._index()
+
+    def _index(self) -> None:
+        self._by_provider = {credential.provider_type: credential for credential, _ in self._held.values()}
+        self.generation += 1

@@ -1,0 +1,80 @@
+"""The virtual keys, found by the SHA-256 of what a client shows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from common.contracts.snapshots import KeySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A virtual key as the hot path needs it: limits as integers, 0 or -1 for none."""
+
+    id: str
+    user_id: str | None
+    team_id: str | None
+    tier: str | None
+    enabled: bool
+    rate_limit: int
+    token_limit: int
+    max_concurrency: int
+    budget_nano: int
+    allowed_models: frozenset[str] | None
+    expires_at: datetime | None
+
+    def is_valid(self, at: datetime, secret_expires_at: datetime | None) -> bool:
+        """Whether the key, shown by a secret that expires then, counts at an instant."""
+        ends = (self.expires_at, secret_expires_at)
+        return self.enabled and all(end is None or at < end for end in ends)
+
+
+class Keys:
+    """All keys; `apply` is the mirror's `on_change`."""
+
+    def __init__(self) -> None:
+        self._by_digest: dict[bytes, tuple[ApiKey, datetime | None]] = {}
+        self._digests: dict[str, tuple[bytes, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def apply(self, key_id: str, body: bytes | None) -> None:
+        """Take in one snapshot; ValueError when it makes no sense."""
+        snapshot = KeySnapshot.model_validate_json(body) if body is not None else None
+        for digest in self._digests.pop(key_id, ()):
+            self._by_digest.pop(digest, None)
+        if snapshot is None:
+            return
+        key = _compile(snapshot)
+        for secret in snapshot.secrets:
+            self._by_digest[bytes.fromhex(secret.sha256)] = (key, secret.expires_at)
+        self._digests[key_id] = tuple(bytes.fromhex(secret.sha256) for secret in snapshot.secrets)
+
+    def find(self, secret: bytes, at: datetime | None = None) -> ApiKey | None:
+        """The key that a secret belongs to, if it counts now."""
+        found = self._by_digest.get(hashlib.sha256(secret).digest())
+        if found is None:
+            return None
+        key, expires_at = found
+        return key if key.is_valid(at or datetime.now(UTC), expires_at) else None
+
+
+def _compile(snapshot: KeySnapshot) -> ApiKey:
+    budget = snapshot.monthly_budget
+    return ApiKey(
+        id=snapshot.id,
+        user_id=snapshot.user_id,
+        team_id=snapshot.team_id,
+        tier=snapshot.tier,
+        enabled=snapshot.enabled,
+        rate_limit=snapshot.rate_limit or 0,
+        token_limit=snapshot.token_limit or 0,
+        max_concurrency=snapshot.max_concurrency or 0,
+        # Rounded down: a budget must not grow by rounding.
+        budget_nano=-1 if budget is None else -(-budget).to_nano_ceiling(),
+        allowed_models=None if snapshot.allowed_models is None else frozenset(snapshot.allowed_models),
+        expires_at=snapshot.expires_at,
+    )

@@ -1,0 +1,375 @@
+"""What happens to a call: the whole story on one screen.
+
+    who is it (memory) → what does the name lead to (pure) → for each deployment until one answers: hold its worst case
+    (Redis) → send (provider) → relay → settle what it cost (Redis) and record the one event (NATS) → the last byte
+
+Settling and recording cannot be skipped: whatever ends an attempt, `_close` runs, in a task of its own that neither a
+hang-up nor a shutdown cancels. A client gets the end of its answer only after the event is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from common.clock import Clock
+from common.ids import usage_event_id
+from common.money import plain
+from common.usage import Usage
+
+from gateway.api.chat import ChatRequest
+from gateway.api.client import Client, ClientGone
+from gateway.charging import charge, charge_operator, decision_of, likely_tokens, settlement_of
+from gateway.leases import Leases
+from gateway.limits.answers import limit_headers, refusal_of, refused_headers
+from gateway.limits.estimate import bound, default_output, input_bound
+from gateway.limits.limiter import Admitted, Claim, Limiter, Refused, suffix_of
+from gateway.limits.redis import RedisAway
+from gateway.metering import AttemptLog, CallLog, NowhereToStore, Recorder, encode_usage
+from gateway.mirrors.keys import ApiKey
+from gateway.providers.errors import ProviderFailed
+from gateway.providers.wires import openai
+from gateway.routing.plan import Deployment, Plan
+from gateway.shapes import ErrorAnswer, Header, Refusal, error_event, failure_answer, refusal_answer, usage_event
+from gateway.upstream.attempt import failure_of, open_attempt
+from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamResponse
+
+_UNSTORED = Refusal("service_unavailable", "the call could not be recorded", retry_after_ms=1000)
+
+
+@dataclass(slots=True)
+class Running:
+    """One call on its way: what was asked, what is written down of it, and what its current attempt has brought."""
+
+    request: ChatRequest
+    client: Client
+    key: ApiKey
+    plan: Plan
+    log: CallLog
+    attempts: list[AttemptLog]
+    headers: list[Header]
+    began: float
+    body: bytes = b""
+    decoder: openai.StreamDecoder | None = None
+    has_started: bool = False
+
+    @property
+    def attempt(self) -> AttemptLog:
+        """The attempt that runs, or ran last."""
+        return self.attempts[-1]
+
+    def delivered(self) -> int:
+        """Output tokens that the client has got so far."""
+        return self.decoder.delivered_tokens() if self.decoder is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Takes calls from admission to their last byte."""
+
+    limiter: Limiter
+    leases: Leases
+    recorder: Recorder
+    upstream: UpstreamClient
+    deadlines: Deadlines
+    clock: Clock
+    source: str
+    max_answer_bytes: int
+    openai_codes: bool
+    finishing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def run(self, call: Running) -> None:
+        """Answer a call. Raises Refusal when nothing was attempted; every other end is answered here."""
+        failure: ProviderFailed | None = None
+        for deployment in call.plan.deployments:
+            body = await self._admit(call, deployment, failure)
+            if body is None:
+                break
+            try:
+                with call.client.watch():
+                    response = await self._send(call, deployment, body)
+                    await (self._relay if call.request.streamed else self._read)(call, deployment, response)
+            except ClientGone:
+                self._hung_up(call)
+                await self._finish(self._close_unseen(call))
+                return
+            except (ProviderFailed, UpstreamError) as error:
+                failure = error if isinstance(error, ProviderFailed) else failure_of(error, deployment.provider)
+                self._failed(call, failure)
+                if call.has_started or not failure.row.falls_back:
+                    break
+                await self._settle(call)
+                continue
+            await self._finish(self._complete(call))
+            return
+        assert failure is not None
+        await self._finish(self._report(call, failure))
+
+    # --- before the provider ---------------------------------------------------------------------------------------
+
+    async def _admit(self, call: Running, deployment: Deployment, failure: ProviderFailed | None) -> bytes | None:
+        """Hold the worst case of the next attempt and write its request. Raises Refusal for a first attempt; a later
+        one that is refused gives None, and the failure before it stands."""
+        request, model, at = call.request, deployment.model, self.clock.now()
+        price = model.price_at(at)
+        tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
+        most = request.output_tokens or default_output(
+            request.text_bytes, model.max_output_tokens, model.context_length
+        )
+        worst = bound(price, tokens, most, request.choices)
+        number = len(call.attempts) + 1
+        claim = Claim(
+            api_key_id=call.key.id,
+            request_id=call.log.request_id,
+            attempt=number,
+            rate_limit=call.key.rate_limit,
+            token_limit=call.key.token_limit,
+            max_concurrency=call.key.max_concurrency,
+            budget_nano=call.key.budget_nano,
+            input_nano=worst.input_nano,
+            nano_per_million_output=worst.nano_per_million_output,
+            output_tokens=most,
+            may_cut_output=request.output_tokens is None,
+            input_tokens=tokens,
+            call=self._for_the_reaper(call, deployment),
+            choices=request.choices,
+        )
+        try:
+            decided = await self.limiter.admit(claim)
+        except RedisAway:
+            decided = Refused("closed")
+        if isinstance(decided, Refused):
+            if failure is not None:
+                return None
+            call.client.extra_headers.extend(refused_headers(call.key, decided))
+            raise refusal_of(decided)
+        self._admitted(call, deployment, decided, number)
+        if request.output_tokens is None and not call.attempts[1:]:
+            call.headers.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
+        return openai.encode_request(
+            request.members, deployment.provider, deployment.model_name, decided.output_tokens, request.streamed
+        )
+
+    def _admitted(self, call: Running, deployment: Deployment, admitted: Admitted, number: int) -> None:
+        log, key = call.log, call.key
+        price = deployment.model.price_at(self.clock.now())
+        log.period = admitted.period
+        log.simulated = deployment.is_simulated
+        if number == 1:
+            log.decision = decision_of(key, admitted)
+            call.headers.extend(limit_headers(key, admitted))
+        call.decoder = None
+        call.attempts.append(
+            AttemptLog(
+                number=number,
+                provider_type=deployment.provider.type,
+                provider_id=deployment.provider_id,
+                model=deployment.model.name,
+                credential_id=deployment.credential.id,
+                price=price,
+                held_nano=admitted.held_nano,
+                suffix=suffix_of(key.id, admitted.period),
+            )
+        )
+        self.leases.begin(log.request_id, number, call.delivered)
+
+    def _for_the_reaper(self, call: Running, deployment: Deployment) -> bytes:
+        """What is needed to tell of this call, should this process not live to do it."""
+        log = call.log
+        return msgspec.json.encode(
+            {
+                "trace_id": log.trace_id,
+                "api_key_id": log.api_key_id,
+                "user_id": log.user_id,
+                "team_id": log.team_id,
+                "tier": log.tier,
+                "operation": log.operation,
+                "requested_model": log.requested_model,
+                "alias": log.alias,
+                "streamed": log.streamed,
+                "started_at": log.started_at,
+                "simulated": deployment.is_simulated,
+                "tags": log.tags,
+                "provider_type": deployment.provider.type,
+                "provider_id": deployment.provider_id,
+                "model_id": deployment.model.id,
+                "model": deployment.model.name,
+                "credential_id": deployment.credential.id,
+                "input_tokens": likely_tokens(call.request.text_bytes),
+            }
+        )
+
+    # --- at the provider -------------------------------------------------------------------------------------------
+
+    async def _send(self, call: Running, deployment: Deployment, body: bytes) -> UpstreamResponse:
+        if not self.leases.is_held(call.log.request_id, call.attempt.number):
+            raise ProviderFailed("timeout", "the gateway was held up", was_sent=False)
+        call.attempt.status = "sent"
+        response = await open_attempt(
+            self.upstream,
+            deployment,
+            openai.CHAT_PATH,
+            body,
+            call.log.request_id,
+            self.deadlines,
+            streamed=call.request.streamed,
+        )
+        call.attempt.http_status = response.status
+        call.headers.append((b"x-tollgate-provider", deployment.provider.type.encode()))
+        call.headers.append((b"x-tollgate-model", deployment.model_name.encode()))
+        if deployment.is_simulated:
+            call.headers.append((b"x-tollgate-simulated", b"true"))
+        return response
+
+    async def _read(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
+        """A whole answer: read it all, understand it; the client gets it in `_complete`."""
+        async with response:
+            answer = openai.decode_response(await response.body(self.max_answer_bytes), deployment.provider)
+        attempt = call.attempt
+        attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
+        attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
+        call.body = answer.body
+
+    async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
+        """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
+        decoder = call.decoder = openai.StreamDecoder(deployment.provider, call.request.wants_usage)
+        client = call.client
+        async with response:
+            async for piece in response.chunks():
+                if events := decoder.feed(piece):
+                    if not call.has_started:
+                        await self._start_stream(call)
+                    await client.write(events)
+        rest = decoder.finish()
+        if not call.has_started:
+            await self._start_stream(call)
+        if rest:
+            await client.write(rest)
+
+    async def _start_stream(self, call: Running) -> None:
+        call.has_started = True
+        call.log.ttft_ms = self._elapsed_ms(call)
+        await call.client.start_stream(call.headers)
+
+    # --- after the provider ----------------------------------------------------------------------------------------
+
+    async def _complete(self, call: Running) -> None:
+        """The answer is whole: settle, record, and only then let the client see its end."""
+        attempt, client = call.attempt, call.client
+        attempt.status = call.log.status = "completed"
+        call.log.http_status = 200
+        self._take_stream(call)
+        if attempt.usage is None:
+            attempt.usage = _estimated(call)
+        charge(attempt)
+        charged = plain(attempt.cost)
+        try:
+            await self._close(call)
+        except NowhereToStore:
+            await self._end_with(call, refusal_answer(_UNSTORED, as_openai=self.openai_codes))
+            return
+        if not call.request.streamed:
+            call.headers.append((b"x-tollgate-cost-usd", charged.encode()))
+            await client.answer(200, call.body, call.headers)
+            return
+        last = b"data: [DONE]\n\n"
+        if call.request.wants_usage:
+            last = usage_event(_identity(call), attempt.raw_usage or attempt.usage.as_openai(), charged) + last
+        await client.end(last)
+
+    def _hung_up(self, call: Running) -> None:
+        """The client left: it pays for what was produced until then."""
+        attempt = call.attempt
+        call.log.status = attempt.status = "cancelled"
+        call.log.http_status = 499
+        self._take_stream(call)
+        if attempt.usage is None:
+            attempt.usage = _estimated(call)
+        charge(attempt)
+        attempt.error = ("client_disconnected", "the client hung up")
+
+    def _failed(self, call: Running, failure: ProviderFailed) -> None:
+        """An attempt failed: what its provider reported is owed; what it may have cost unreported is the operator's."""
+        attempt = call.attempt
+        was_sent = attempt.status == "sent" and failure.was_sent
+        attempt.status = "failed"
+        attempt.http_status = failure.status or attempt.http_status
+        attempt.error = (failure.row.reason, failure.message)
+        self._take_stream(call)
+        if attempt.usage is not None:
+            charge(attempt)
+        elif was_sent and failure.row.may_have_cost:
+            charge_operator(attempt, _estimated(call))
+        attempt.latency_ms = self._elapsed_ms(call)
+
+    async def _report(self, call: Running, failure: ProviderFailed) -> None:
+        """Every deployment failed: record it and tell the client."""
+        provider = call.plan.deployments[min(len(call.attempts), len(call.plan.deployments)) - 1].provider
+        answer = failure_answer(failure, provider.display_name, as_openai=self.openai_codes)
+        call.log.http_status = answer.status
+        try:
+            await self._close(call)
+        except NowhereToStore:
+            answer = refusal_answer(_UNSTORED, as_openai=self.openai_codes)
+        await self._end_with(call, answer)
+
+    async def _end_with(self, call: Running, answer: ErrorAnswer) -> None:
+        if call.has_started:
+            await call.client.end(error_event(answer))
+        else:
+            call.client.extra_headers.extend(call.headers)
+            await call.client.refuse(answer)
+
+    async def _close(self, call: Running) -> None:
+        """Record the one event, then settle. Raises NowhereToStore; the holds then stay for the reaper,
+        so that what was spent is counted all the same."""
+        call.log.latency_ms = self._elapsed_ms(call)
+        call.attempt.latency_ms = call.attempt.latency_ms or call.log.latency_ms
+        request_id = call.log.request_id
+        subject, event = encode_usage(call.log, call.attempts, "final", self.source)
+        await self.recorder.make_safe(usage_event_id(request_id, "final"), subject, event)
+        await self._settle(call)
+
+    async def _settle(self, call: Running) -> None:
+        """Turn the last attempt's hold into what it cost; those before it were settled when they failed."""
+        await self.leases.settle(settlement_of(call.log.request_id, call.attempt))
+
+    async def _close_unseen(self, call: Running) -> None:
+        """`_close` for a client that is no longer there to be told that it failed."""
+        with suppress(NowhereToStore):
+            await self._close(call)
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run to the end whatever happens to the client or to this task."""
+        task = asyncio.create_task(work)
+        self.finishing.add(task)
+        task.add_done_callback(self.finishing.discard)
+        await asyncio.shield(task)
+
+    def _take_stream(self, call: Running) -> None:
+        """What a stream has told of itself so far."""
+        decoder, attempt = call.decoder, call.attempt
+        if decoder is None:
+            return
+        attempt.usage = decoder.usage()
+        attempt.raw_usage = decoder.raw_usage
+        attempt.finish_reason, attempt.service_tier = decoder.finish_reason, decoder.service_tier
+
+    def _elapsed_ms(self, call: Running) -> int:
+        return int((self.clock.monotonic() - call.began) * 1000)
+
+
+def _estimated(call: Running) -> Usage:
+    """What a call used as far as can be seen from here."""
+    output = call.delivered() if call.request.streamed else likely_tokens(len(call.body))
+    return Usage(input_tokens=likely_tokens(call.request.text_bytes), output_tokens=output, estimated=True)
+
+
+def _identity(call: Running) -> tuple[str | None, int | None, str | None]:
+    """Id, creation and model that all chunks of a stream carry."""
+    first = call.decoder.first if call.decoder is not None else None
+    return (first.id, first.created, first.model) if first is not None else (None, None, None)

@@ -1,0 +1,1 @@
+"""Providers' languages, purely: bytes in, bytes and facts out. No I/O."""

@@ -1,0 +1,54 @@
+"""Server-sent events: from bytes that may be cut anywhere to whole events. Pure.
+
+Accepts what the standard allows: lines ended by LF, CRLF or CR, a field with or without a space after its colon, comments,
+several `data` lines. JSON never holds a bare line break, so splitting bytes before decoding them is safe.
+"""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 1 << 20
+
+
+class EventTooLarge(ValueError):
+    """An event, or what should become one, is longer than any provider's."""
+
+
+class EventSplitter:
+    """Collects bytes and gives back whole events, as (name, data); comments and empty events are left out."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[tuple[bytes, bytes]]:
+        """The events that are complete with this piece. Raises EventTooLarge."""
+        text = self._rest + piece if self._rest else piece
+        held = b""
+        if b"\r" in text:
+            if text.endswith(b"\r"):  # the LF that belongs to it may come with the next piece
+                text, held = text[:-1], b"\r"
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        blocks = text.split(b"\n\n")
+        self._rest = blocks.pop() + held
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise EventTooLarge("an event is longer than 1 MiB")
+        return [event for block in blocks if (event := _event(block)) is not None]
+
+    def finish(self) -> list[tuple[bytes, bytes]]:
+        """The last event, when the stream ended without the blank line that should follow it."""
+        return self.feed(b"\n\n")
+
+
+def _event(block: bytes) -> tuple[bytes, bytes] | None:
+    if block.startswith(b"data: ") and b"\n" not in block:  # what nearly every event of every provider looks like
+        return b"", block[6:]
+    name, data = b"", []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return (name, b"\n".join(data)) if data else None

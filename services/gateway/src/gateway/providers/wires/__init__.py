@@ -1,0 +1,1 @@
+"""One module a wire. Wires do not know each other."""

@@ -1,0 +1,5 @@
+"""`python -m keyvault`"""
+
+from keyvault.main import run
+
+run()

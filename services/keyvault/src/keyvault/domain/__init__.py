@@ -1,0 +1,1 @@
+"""What keyvault knows about accounts, keys, credentials and the audit trail. Pure: no I/O anywhere below."""

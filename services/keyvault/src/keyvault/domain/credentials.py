@@ -1,0 +1,155 @@
+"""Credentials: a secret with a provider, who owns it, where it may be sent, and what the gateway is told.
+
+One row a credential, one version a secret: a replaced secret is the same credential in its next version. While the
+simulator is on, a provider that nobody gave a key for has a stand-in of ours (`sim-ok-<provider>`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+from common.contracts.snapshots import CredentialSnapshot
+from common.errors import BadRequest, NotFound, Unprocessable
+from common.providers.registry import PROVIDERS, ProviderRow
+from common.secret import Secret
+from keyvault.domain.encryption import SYSTEM_TENANT, Binding
+
+Source = Literal["environment", "api", "simulator"]
+Status = Literal["active", "removed"]
+
+SIMULATOR_PREFIX = "sim-"
+_SIMULATED_HOST = "simulator"
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class UnsupportedProvider(BadRequest):
+    """Not a provider that we know."""
+
+
+class CredentialNotFound(NotFound):
+    """There is no such credential, it was removed, or it is not for this caller."""
+
+
+class ForbiddenUrl(Unprocessable):
+    """A URL that a person gave and that must not be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One credential; a removed one has no ciphertext any more."""
+
+    id: str
+    provider_type: str
+    owner_user_id: str | None
+    name: str
+    ciphertext: str | None
+    version: int
+    last4: str
+    base_url: str | None
+    on_simulator: bool
+    enabled: bool
+    status: Status
+    source: Source
+    created_at: datetime
+    updated_at: datetime
+    last_tested_at: datetime | None = None
+    last_test_ok: bool | None = None
+    last_used_at: datetime | None = None
+
+    @property
+    def binding(self) -> Binding:
+        """What its secret is bound to."""
+        tenant = self.owner_user_id or SYSTEM_TENANT
+        return Binding(tenant, self.id, self.provider_type, self.allowed_host)
+
+    @property
+    def allowed_host(self) -> str:
+        """The one host (and port) its secret may be sent to; empty where the catalog's instance decides."""
+        if self.on_simulator:
+            return _SIMULATED_HOST
+        return urlsplit(self.base_url or PROVIDERS[self.provider_type].base_url).netloc.lower()
+
+
+def provider_row(provider_type: str) -> ProviderRow:
+    """The provider's row; UnsupportedProvider when there is none."""
+    row = PROVIDERS.get(provider_type)
+    if row is None:
+        raise UnsupportedProvider(f"unsupported provider: {provider_type[:64]}")
+    return row
+
+
+def is_simulators(secret: Secret) -> bool:
+    """Whether a secret keeps its provider on the simulator."""
+    return secret.reveal().startswith(SIMULATOR_PREFIX)
+
+
+def stand_in_secret(provider_type: str) -> Secret:
+    """The simulator's key for a provider that has none."""
+    return Secret(f"{SIMULATOR_PREFIX}ok-{provider_type}")
+
+
+def masked(last4: str) -> str:
+    """All that is ever shown of a secret."""
+    return f"...{last4}"
+
+
+def call_url(credential: Credential, simulator_url: str | None) -> str:
+    """The base URL that calls with this credential go to; empty when none is known."""
+    real = credential.base_url or PROVIDERS[credential.provider_type].base_url
+    if credential.on_simulator and simulator_url is not None:
+        return f"{simulator_url.rstrip('/')}/{credential.provider_type}{urlsplit(real).path.rstrip('/')}"
+    return real.rstrip("/")
+
+
+def check_base_url(text: str, *, is_development: bool) -> str:
+    """A provider's base URL that a person gave, without a trailing slash; ForbiddenUrl when it must not be called.
+
+    https to a public name or address; this machine itself only in development (a simulator is set), there also by http.
+    """
+    parts = _split(text)
+    if parts.username is not None or parts.query or parts.fragment or not parts.hostname:
+        raise ForbiddenUrl("base_url: should be https://<host>/<path>, without user, query or fragment")
+    is_local = parts.hostname in _LOCAL_NAMES
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_local and is_development):
+        raise ForbiddenUrl("base_url: should begin with https://")
+    if not (is_local and is_development) and _is_private(parts.hostname):
+        raise ForbiddenUrl("base_url: should be a public host")
+    return text.rstrip("/")
+
+
+def snapshot_of(credential: Credential, simulator_url: str | None) -> CredentialSnapshot:
+    """What the gateway is told: which version of which secret, never the secret."""
+    return CredentialSnapshot(
+        id=credential.id,
+        provider_type=credential.provider_type,
+        version=credential.version,
+        owner_user_id=credential.owner_user_id,
+        name=credential.name,
+        base_url=credential.base_url,
+        enabled=credential.enabled,
+        on_simulator=credential.on_simulator and simulator_url is not None,
+    )
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # says no to a port that is none
+    except ValueError:
+        raise ForbiddenUrl("base_url: not a URL") from None
+    if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
+        raise ForbiddenUrl("base_url: not a URL")
+    return parts
+
+
+def _is_private(host: str) -> bool:
+    if host in _LOCAL_NAMES or host.endswith((".localhost", ".internal", ".local")):
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False

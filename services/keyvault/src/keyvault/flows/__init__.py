@@ -1,0 +1,57 @@
+"""What keyvault can do: `Keyvault` holds its journeys, one file a subject, one public method a journey.
+
+A journey is one transaction; it makes every id and timestamp, and knows neither SQL nor HTTP shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.clock import Clock
+from common.postgres.pool import Pool
+from keyvault.domain.encryption import Keyring
+from keyvault.domain.tokens import TokenSigner
+from keyvault.flows.accounts import Accounts
+from keyvault.flows.audit_trail import AuditTrail
+from keyvault.flows.deliveries import Deliveries
+from keyvault.flows.hashing import Hashing
+from keyvault.flows.provider_keys import ProviderKeys
+from keyvault.flows.refusals import Refusals
+from keyvault.flows.sessions import SessionKeeping
+from keyvault.flows.snapshots import Snapshots
+from keyvault.flows.users import Users
+from keyvault.flows.uses import Uses
+from keyvault.flows.virtual_keys import VirtualKeys
+from keyvault.probes import Probes
+from keyvault.store.refusal_marks import RefusalMarks
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What journeys are made with."""
+
+    pool: Pool
+    clock: Clock
+    signer: TokenSigner
+    keyring: Keyring
+    marks: RefusalMarks
+    probes: Probes
+    is_signup_open: bool
+    simulator_url: str | None
+
+
+class Keyvault:
+    """All journeys, by subject."""
+
+    def __init__(self, means: Means) -> None:
+        pool, clock, simulator_url = means.pool, means.clock, means.simulator_url
+        self.refusals = Refusals(pool, clock, means.marks)
+        self.accounts = Accounts(pool, clock, means.signer, Hashing(), is_signup_open=means.is_signup_open)
+        self.users = Users(pool, clock, self.refusals)
+        self.sessions = SessionKeeping(pool, clock, means.signer)
+        self.virtual_keys = VirtualKeys(pool, clock, self.refusals)
+        self.provider_keys = ProviderKeys(pool, clock, means.keyring, means.probes, simulator_url=simulator_url)
+        self.deliveries = Deliveries(pool, clock, means.keyring)
+        self.snapshots = Snapshots(pool, clock, simulator_url=simulator_url)
+        self.uses = Uses(pool)
+        self.audit_trail = AuditTrail(pool)

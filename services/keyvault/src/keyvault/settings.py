@@ -1,0 +1,182 @@
+"""keyvault's settings: where its servers are, the keys it signs and encrypts with, who may fetch secrets, the first admin.
+
+Each provider's usual variable (`OPENAI_API_KEY` and its like) is a setting, too: one field a row of the provider table,
+so that a new row needs nothing here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from common.providers.auth import check_secret
+from common.providers.registry import PROVIDERS
+from common.secret import Secret
+from common.settings import DatabaseServiceSettings, HttpUrl, Port, PostgresUrl, RedisUrl
+from keyvault.domain.accounts import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, InvalidEmail, clean_email
+from keyvault.domain.encryption import check_master_key
+from keyvault.domain.tokens import read_private_key
+
+MIN_SERVICE_TOKEN_CHARACTERS = 32
+
+
+def _secret(value: Any) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("should be text")
+    return Secret(value.strip())
+
+
+def _service_token(value: Secret) -> Secret:
+    text = value.reveal()
+    if len(text) < MIN_SERVICE_TOKEN_CHARACTERS or not text.isascii() or not text.isprintable():
+        raise ValueError(f"should be at least {MIN_SERVICE_TOKEN_CHARACTERS} printable ASCII characters")
+    return value
+
+
+def _provider_key(value: Secret) -> Secret:
+    check_secret(value.reveal())
+    return value
+
+
+def _signing_key(value: Secret) -> Secret:
+    read_private_key(value.reveal())
+    return value
+
+
+def _password(value: Secret) -> Secret:
+    if not MIN_PASSWORD_CHARACTERS <= len(value.reveal()) <= MAX_PASSWORD_CHARACTERS:
+        raise ValueError(f"should have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters")
+    return value
+
+
+def _email(value: str) -> str:
+    try:
+        return clean_email(value)
+    except InvalidEmail:
+        raise ValueError("should be an e-mail address") from None
+
+
+SecretText = Annotated[Secret, PlainValidator(_secret)]
+ServiceToken = Annotated[SecretText, AfterValidator(_service_token)]
+ProviderKey = Annotated[SecretText, AfterValidator(_provider_key)]
+SigningKey = Annotated[SecretText, AfterValidator(_signing_key)]
+Password = Annotated[SecretText, AfterValidator(_password)]
+Email = Annotated[str, AfterValidator(_email)]
+
+if TYPE_CHECKING:
+    ProviderKeySettings = DatabaseServiceSettings
+else:
+    ProviderKeySettings = create_model(
+        "ProviderKeySettings",
+        __base__=DatabaseServiceSettings,
+        __module__=__name__,
+        **{
+            f"{row.type}_api_key": (
+                ProviderKey | None,
+                Field(default=None, validation_alias=row.env, description=f"the system's key with {row.display_name}"),
+            )
+            for row in PROVIDERS.values()
+            if row.env
+        },
+    )
+
+
+class KeyvaultSettings(ProviderKeySettings):
+    """What keyvault is told by its environment. A variable that is set to nothing counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, arbitrary_types_allowed=True)
+
+    http_host: str = Field(
+        default="127.0.0.1", validation_alias="KEYVAULT_HTTP_HOST", description="address that keyvault listens on"
+    )
+    http_port: Port = Field(
+        default=8083, validation_alias="KEYVAULT_HTTP_PORT", description="port that keyvault listens on"
+    )
+    database_url: PostgresUrl = Field(
+        validation_alias="KEYVAULT_DATABASE_URL", description="Postgres, as keyvault's own role"
+    )
+    redis_url: RedisUrl = Field(
+        validation_alias="REDIS_URL", description="the gateways' Redis, where refused keys are marked"
+    )
+    jwt_private_key: SigningKey = Field(
+        validation_alias="JWT_PRIVATE_KEY",
+        description="Ed25519 key that signs sessions: PEM, or base64url of its 32 bytes",
+    )
+    encryption_key: SecretText | None = Field(
+        default=None, validation_alias="ENCRYPTION_KEY", description="a Fernet key; BYOK_ENCRYPTION_KEYS is preferred"
+    )
+    byok_encryption_key: SecretText | None = Field(
+        default=None,
+        validation_alias="BYOK_ENCRYPTION_KEY",
+        description="a Fernet key; BYOK_ENCRYPTION_KEYS is preferred",
+    )
+    byok_encryption_keys: SecretText | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="BYOK_ENCRYPTION_KEYS",
+        description="Fernet keys that stored credentials are encrypted with, newest first, separated by commas",
+    )
+    gateway_token: ServiceToken = Field(
+        validation_alias="GATEWAY_SERVICE_TOKEN",
+        description="by which the gateway proves itself; at least 32 characters",
+    )
+    catalog_sync_token: ServiceToken = Field(
+        validation_alias="CATALOG_SYNC_SERVICE_TOKEN",
+        description="by which catalog-sync proves itself; at least 32 characters",
+    )
+    signup: Literal["open", "closed"] = Field(
+        default="closed", validation_alias="SIGNUP", description="whether people may make their own accounts"
+    )
+    simulator_url: HttpUrl | None = Field(
+        default=None,
+        validation_alias="SIMULATOR_URL",
+        description="simulator that answers for providers without a key; for development only",
+    )
+    admin_password: Password | None = Field(
+        default=None,
+        validation_alias="TOLLGATE_ADMIN_PASSWORD",
+        description="password of the first admin, used when that account is made",
+    )
+    admin_email: Email | None = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="TOLLGATE_ADMIN_EMAIL",
+        description="address of the first admin, who is made at start when missing",
+    )
+
+    @field_validator("byok_encryption_keys")
+    @classmethod
+    def _has_master_key(cls, value: Secret | None, others: ValidationInfo) -> Secret | None:
+        found = [value, others.data.get("byok_encryption_key"), others.data.get("encryption_key")]
+        if not any(found):
+            raise ValueError("is not set: Fernet keys that credentials are encrypted with, separated by commas")
+        for key in found:
+            _master_keys(key)
+        return value
+
+    @field_validator("admin_email")
+    @classmethod
+    def _has_password(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if "admin_password" in others.data and (value is None) != (others.data["admin_password"] is None):
+            raise ValueError("TOLLGATE_ADMIN_EMAIL and TOLLGATE_ADMIN_PASSWORD go together")
+        return value
+
+    @property
+    def master_keys(self) -> tuple[Secret, ...]:
+        """The keys that credentials are encrypted with, newest first, each once."""
+        found = (self.byok_encryption_keys, self.byok_encryption_key, self.encryption_key)
+        by_text = {key.reveal(): key for group in found for key in _master_keys(group)}
+        return tuple(by_text.values())
+
+    @property
+    def provider_keys(self) -> dict[str, Secret]:
+        """The keys that the environment gives, by provider type."""
+        found = {row.type: getattr(self, f"{row.type}_api_key", None) for row in PROVIDERS.values()}
+        return {provider_type: secret for provider_type, secret in found.items() if secret is not None}
+
+
+def _master_keys(group: Secret | None) -> list[Secret]:
+    parts = [part.strip() for part in group.reveal().split(",")] if group is not None else []
+    return [check_master_key(part) for part in parts if part]

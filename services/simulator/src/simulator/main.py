@@ -1,0 +1,60 @@
+"""The composition root: settings to parts, parts to the application, the application to its server."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from simulator.answers import Writer
+from simulator.app import Room, Simulator
+from simulator.calls import Calls
+from simulator.connection import Protocol
+from simulator.control import Control
+from simulator.faults import FaultRules
+from simulator.journal import Journal
+from simulator.keys import Keys
+from simulator.records import CallRecords
+from simulator.settings import Settings, SettingsError, read_settings
+from simulator.wires.openai.rows import rows
+from simulator.wires.openai.stream import StreamWriter
+from simulator.wires.openai.wire import OpenAIWire
+
+GRACE_SECONDS = 5
+WRONG_SETTING = 2
+
+
+def create_app(settings: Settings) -> Simulator:
+    """The application of these settings; its journal is opened when its server starts."""
+    writer, journal, records = Writer(settings.seed), Journal(settings.journal), CallRecords()
+    rules, keys = FaultRules(frozenset(row.name for row in rows())), Keys()
+    streams = StreamWriter(writer.words)
+    calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
+    wires = [Room(row, OpenAIWire(row, streams)) for row in rows()]
+    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, wires)
+
+
+def run() -> int:
+    """Serves until told to stop; the exit code is 2 for a wrong setting."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"simulator: {error}\n")
+        return WRONG_SETTING
+    uvicorn.run(
+        create_app(settings),
+        host=settings.http_host,
+        port=settings.http_port,
+        http=Protocol,
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return 0
