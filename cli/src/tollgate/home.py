@@ -78,9 +78,7 @@ class Home:
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not _try_lock(descriptor):
-                raise RunnerError(
-                    f"a runner (pid {self.holder()}) already runs on {self.root}: stop it with `make down`"
-                )
+                raise RunnerError(f"another runner has just started on {self.root}")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield

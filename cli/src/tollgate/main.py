@@ -6,9 +6,11 @@ Exit codes: 0 done, 1 refused or failed for a reason that the line on standard e
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
+import structlog
 import typer
 from common.errors import TollgateError
 from common.settings import SettingsError
@@ -21,6 +23,8 @@ class OneLineErrors(TyperGroup):
     """The edge: expected errors of any command become one line, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        # What a library warns of on the way (a connection closed and opened again) is not for whoever types a command.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         try:
             return super().invoke(ctx)
         except TollgateError as error:

@@ -7,6 +7,7 @@ and so are nobody's but the owner's. How a migration runs is `common.postgres.mi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -18,6 +19,8 @@ from common.postgres.migrate import migrate_service
 
 from tollgate.errors import RunnerError
 from tollgate.reach import address_of
+
+_PROVISION_SECONDS = 60.0
 
 
 async def migrate_all(owner_url: str, passwords: Mapping[str, str]) -> list[str]:
@@ -38,13 +41,16 @@ async def migrate_all(owner_url: str, passwords: Mapping[str, str]) -> list[str]
 async def provision_all(nats_url: str) -> list[str]:
     """Create or update streams, buckets and consumers; returns what was created."""
     try:
-        return await provision(nats_url)
-    except (nats.errors.Error, OSError) as error:
+        async with asyncio.timeout(_PROVISION_SECONDS):
+            return await provision(nats_url)
+    except (nats.errors.Error, OSError, TimeoutError) as error:
         raise RunnerError(f"provisioning {address_of(nats_url)} failed: {error or type(error).__name__}") from error
 
 
 async def _apply_guide(owner_url: str) -> None:
     sql = (files("tollgate") / "guide.sql").read_text(encoding="utf-8")
+    if not [line for line in sql.splitlines() if line.strip() and not line.startswith("--")]:
+        return  # the driver takes no text without a statement
     try:
         connection = await asyncpg.connect(owner_url, timeout=10)
         try:

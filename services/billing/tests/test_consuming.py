@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest_asyncio
 from billing.consumers import usage_handler
-from common.bus.consume import BatchConsumer, ConsumerMetrics, Received
+from common.bus.consume import BatchConsumer, ConsumerMetrics, Received, start_broker
 from common.contracts.snapshots import KeySnapshot
 from common.contracts.topology import consumer_of
 from faststream.nats import NatsBroker
@@ -70,7 +70,7 @@ async def consumer(journeys: Any, nats_url: str) -> Any:
     async def start(handle: Callable[[Sequence[Received]], Awaitable[None]]) -> None:
         metrics = ConsumerMetrics(CollectorRegistry())
         BatchConsumer(consumer_of("billing"), handle, metrics, journeys.bus).subscribe(broker)
-        await broker.start()
+        await start_broker(broker)
 
     yield start
     await broker.stop()

@@ -16,6 +16,7 @@ from tollgate.errors import RunnerError
 from tollgate.gateway_client import GatewayClient
 from tollgate.kept import load_secrets
 from tollgate.migrate import migrate_all, provision_all
+from tollgate.reach import require_reachable
 from tollgate.seed import seed as seed_stack
 from tollgate.settings import caller_environment
 
@@ -23,12 +24,14 @@ from tollgate.settings import caller_environment
 def migrate(as_json: AsJson = False) -> None:
     """Bring every service's schema up to date (DATABASE_URL, and <SERVICE>_DATABASE_URL for the roles' passwords)."""
     owner_url = settings().given_database_url or run_file().database_url
+    require_reachable({"DATABASE_URL": owner_url}, settings().given_by)
     _tell(asyncio.run(migrate_all(owner_url, _role_passwords())), "nothing to migrate", as_json=as_json)
 
 
 def provision(as_json: AsJson = False) -> None:
     """Create or update streams, buckets and consumers (NATS_URL)."""
     nats_url = settings().nats_url or run_file().nats_url
+    require_reachable({"NATS_URL": nats_url})
     _tell(asyncio.run(provision_all(nats_url)), "nothing to create", as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from common.bus.connect import connect
 
 from tollgate.commands.context import AsJson, run_file, settings
 from tollgate.errors import RunnerError
-from tollgate.reach import address_of
+from tollgate.reach import address_of, require_reachable
 
 _SUBJECT = "usage.recorded.>"
 
@@ -33,6 +33,7 @@ def _usage() -> None:
 def _tail(as_json: AsJson = False) -> None:
     """Print each call when it is recorded, until Ctrl-C (NATS_URL, else the running stack's)."""
     url = settings().nats_url or run_file().nats_url
+    require_reachable({"NATS_URL": url})
     with suppress(KeyboardInterrupt):
         asyncio.run(_follow(url, as_json=as_json))
 

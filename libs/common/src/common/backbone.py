@@ -16,7 +16,7 @@ from faststream.nats import NatsBroker
 from prometheus_client import CollectorRegistry
 
 from common.bus.connect import Bus, connect
-from common.bus.consume import BatchConsumer, ConsumerMetrics, Handle
+from common.bus.consume import BatchConsumer, ConsumerMetrics, Handle, start_broker
 from common.bus.mirror import Mirror
 from common.contracts.topology import SESSIONS_BUCKET, consumer_of
 from common.http.app import Check
@@ -50,7 +50,7 @@ class Backbone:
         """Start consuming, relaying and following; from now on the service may become ready."""
         self.tasks.start("sessions", self._session_mirror.run())
         self.tasks.start("relay", self.relay.run())
-        await self.broker.start()
+        await start_broker(self.broker)
         app.state.sessions = self.sessions
         app.state.checks = self.checks()
 

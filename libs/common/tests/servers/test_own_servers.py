@@ -28,6 +28,8 @@ from common.servers.ports import free_port
 from common.servers.postgres import start_postgres
 from common.servers.redis import start_redis
 from common.servers.running import RunningServer
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 @pytest.fixture
@@ -132,7 +134,10 @@ def test_the_two_redis_are_set_up_for_what_they_hold(
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
         client.set("kept", "yes")
-    with redis.Redis(port=server.port, retry=None) as stranger, pytest.raises(redis.AuthenticationError):
+    with (
+        redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
         stranger.ping()
     server.child.end()  # as a crash would
     with redis.Redis.from_url(start().url, decode_responses=True) as client:

@@ -237,18 +237,24 @@ class Pipeline:
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
         decoder = call.decoder = openai.StreamDecoder(deployment.provider, call.request.wants_usage)
-        client = call.client
         async with response:
             async for piece in response.chunks():
-                if events := decoder.feed(piece):
-                    if not call.has_started:
-                        await self._start_stream(call)
-                    await client.write(events)
-        rest = decoder.finish()
+                await self._hand_on(call, decoder, decoder.feed(piece))
+        await self._hand_on(call, decoder, decoder.finish())
         if not call.has_started:
             await self._start_stream(call)
-        if rest:
-            await client.write(rest)
+
+    async def _hand_on(self, call: Running, decoder: openai.StreamDecoder, events: bytes) -> None:
+        """Write what came. A stream that breaks before the client has seen any of it fails with a true status, and
+        another deployment may answer in its place."""
+        if decoder.failure is not None and not call.has_started:
+            raise decoder.failure
+        if events:
+            if not call.has_started:
+                await self._start_stream(call)
+            await call.client.write(events)
+        if decoder.failure is not None:
+            raise decoder.failure
 
     async def _start_stream(self, call: Running) -> None:
         call.has_started = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -28,7 +29,7 @@ class NotStored(Exception):
 class _Ack(msgspec.Struct):
     stream: str = ""
     seq: int = 0
-    error: msgspec.Raw | None = None
+    error: dict[str, Any] | None = None
 
 
 _decode_ack = msgspec.json.Decoder(_Ack).decode

@@ -8,6 +8,7 @@ from datetime import datetime
 from common.bus.consume import Handle, Received
 from common.contracts.envelope import Envelope
 from common.contracts.usage import UsageRecorded
+
 from keyvault.flows import Keyvault
 
 

@@ -10,16 +10,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import structlog
-from nats.errors import Error as NatsError
-
 from common.bus.connect import Bus
-from common.bus.mirror import Mirror
 from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_BUCKET
 from common.errors import Unavailable
 from common.tasks import Tasks
+from nats.errors import Error as NatsError
+from nats.js.kv import KV_DEL, KV_PURGE
+
 from keyvault.flows import Keyvault
 from keyvault.flows.snapshots import digest
 from keyvault.metrics import KeyvaultMetrics
@@ -100,22 +101,18 @@ class Jobs:
 
 async def held_by(bus: Bus, bucket: str) -> dict[str, bytes]:
     """What a bucket holds now: the digest of each key's value. TimeoutError when it cannot be read in time."""
+    store = await bus.jetstream.key_value(bucket)
+    watcher: Any = await store.watchall()
     held: dict[str, bytes] = {}
-
-    def keep(key: str, body: bytes | None) -> None:
-        if body is None:
-            held.pop(key, None)
-        else:
-            held[key] = digest(body)
-
-    mirror = Mirror(bus, bucket, keep)
-    following = asyncio.create_task(mirror.run())
     try:
-        await asyncio.wait_for(mirror.ready.wait(), _READ_SECONDS)
-        return dict(held)
+        async with asyncio.timeout(_READ_SECONDS):
+            while (entry := await watcher.updates(timeout=_READ_SECONDS)) is not None:
+                if entry.operation not in (KV_DEL, KV_PURGE):
+                    held[entry.key] = digest(entry.value or b"")
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        with suppress(NatsError, OSError):
+            await watcher.stop()
+    return held
 
 
 async def _every(seconds: float, job: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -10,25 +10,29 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn
 
 import asyncpg
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
-
 from common.backbone import Backbone, open_backbone
 from common.clock import Clock, SystemClock
 from common.errors import Unauthorized
-from common.http.app import create_api
+from common.http.app import Check, create_api
 from common.http.serve import serve
 from common.http.sessions import AUDIENCE, ISSUER
+from common.secret import Secret
 from common.settings import read_or_exit
 from common.telemetry.logs import configure_logs
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
 from keyvault.api import audit, auth, credentials, keys, provider_keys, users
 from keyvault.api.answers import Services
 from keyvault.consumers import usage_handler
+from keyvault.domain.accounts import User
 from keyvault.domain.encryption import Keyring, UnknownMasterKey
 from keyvault.domain.tokens import TokenSigner, read_private_key
 from keyvault.flows import Keyvault, Means
+from keyvault.flows.deliveries import RecipientService
 from keyvault.jobs import Jobs
 from keyvault.metrics import KeyvaultMetrics
 from keyvault.probes import Probes
@@ -48,14 +52,11 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            backbone = await stack.enter_async_context(
-                open_backbone(NAME, settings.database_url, settings, registry)
-            )
+            backbone = await stack.enter_async_context(open_backbone(NAME, settings.database_url, settings, registry))
             means = await _means(settings, used_clock, backbone, stack)
             keyvault = Keyvault(means)
             await _prepare(keyvault, settings)
-            tokens = {"gateway": settings.gateway_token, "catalog-sync": settings.catalog_sync_token}
-            app.state.services = Services(keyvault, backbone.relay, metrics, tokens)
+            app.state.services = Services(keyvault, backbone.relay, metrics, _service_tokens(settings))
             backbone.consume_usage(usage_handler(keyvault))
             await backbone.start(app)
             app.state.checks = {**backbone.checks(), "signing_key": _signs(backbone, means)}
@@ -74,3 +75,68 @@ def run() -> None:
     configure_logs(NAME, settings.log_level)
     asyncio.run(_check_master_keys(settings))
     serve(create_app(settings), host=settings.http_host, port=settings.http_port)
+
+
+async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, stack: AsyncExitStack) -> Means:
+    marks = RefusalMarks.at(settings.redis_url)
+    stack.push_async_callback(marks.close)
+    client = await stack.enter_async_context(Probes.client())
+    return Means(
+        pool=backbone.pool,
+        clock=clock,
+        signer=TokenSigner(read_private_key(settings.jwt_private_key.reveal()), ISSUER, AUDIENCE),
+        keyring=Keyring(settings.master_keys),
+        marks=marks,
+        probes=Probes(client),
+        is_signup_open=settings.signup == "open",
+        simulator_url=settings.simulator_url,
+    )
+
+
+def _service_tokens(settings: KeyvaultSettings) -> dict[RecipientService, Secret]:
+    return {"gateway": settings.gateway_token, "catalog-sync": settings.catalog_sync_token}
+
+
+async def _prepare(keyvault: Keyvault, settings: KeyvaultSettings) -> None:
+    """What must hold before the first request."""
+    await keyvault.provider_keys.check_master_keys()
+    await keyvault.sessions.publish_signing_key()
+    if settings.admin_email is not None and settings.admin_password is not None:
+        await keyvault.accounts.ensure_admin(settings.admin_email, settings.admin_password.reveal())
+    await keyvault.provider_keys.take_environment(settings.provider_keys)
+
+
+def _signs(backbone: Backbone, means: Means) -> Check:
+    """Whether a session that we begin would be known: our key has come back to us through the bus."""
+
+    async def check() -> bool:
+        now = means.clock.now()
+        nobody = User("readiness", "", "", "", "user", "trial", False, now, now)
+        try:
+            backbone.sessions.verify(means.signer.sign(nobody, "readiness", now).token.reveal())
+        except Unauthorized:
+            return False
+        return True
+
+    return check
+
+
+async def _check_master_keys(settings: KeyvaultSettings) -> None:
+    """End the process, with one line, when stored credentials could not be opened."""
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=10)
+        try:
+            Keyring(settings.master_keys).check(await stored_credentials.kids(connection))
+        finally:
+            await connection.close()
+    except UnknownMasterKey as error:
+        _refuse(str(error))
+    except asyncpg.UndefinedTableError:
+        _refuse("keyvault's schema is missing: run `tollgate migrate` first")
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        _refuse(f"KEYVAULT_DATABASE_URL: Postgres cannot be used ({type(error).__name__})")
+
+
+def _refuse(line: str) -> NoReturn:
+    sys.stderr.write(f"{line}\n")
+    raise SystemExit(2)

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import httpx2
-
 from common.providers.auth import AUTH_SCHEMES
 from common.providers.registry import ProviderRow
 from common.secret import Secret

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
-from pydantic_settings import SettingsConfigDict
-
 from common.providers.auth import check_secret
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from common.settings import DatabaseServiceSettings, HttpUrl, Port, PostgresUrl, RedisUrl
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
+from pydantic_settings import SettingsConfigDict
+
 from keyvault.domain.accounts import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, InvalidEmail, clean_email
 from keyvault.domain.encryption import check_master_key
 from keyvault.domain.tokens import read_private_key

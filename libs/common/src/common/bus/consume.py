@@ -6,21 +6,31 @@ contract or a
 constraint) would fail for ever, so the batch is halved until the culprit is alone, which then goes whole to the DLQ
 and is acknowledged; everything else is negatively acknowledged with a delay, without limit. A handler must therefore be
 idempotent: it will see events again.
+
+Brokers are started with `start_broker`. FastStream collects a batch with several fetches; an error it does not expect in
+a later one (nats-py raises the plain TimeoutError, and the server refuses a fetch with next to no time left) ends its
+task, and what was fetched already would wait for redelivery until `ack_wait` is over. So a fetch here ends in messages or
+in the one error that FastStream knows.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import asyncpg
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.annotations import NatsMessage
+from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from common.bus.connect import Bus
@@ -30,6 +40,7 @@ from common.contracts.topology import Consumer
 log = structlog.get_logger()
 
 _COLLECT_SECONDS = 0.1
+_LEAST_FETCH_SECONDS = 0.005
 _NAK_DELAY_SECONDS = 1.0
 _DLQ_SECONDS = 5.0
 
@@ -48,6 +59,38 @@ class Received:
 
 
 Handle = Callable[[Sequence[Received]], Awaitable[None]]
+
+
+async def start_broker(broker: NatsBroker) -> None:
+    """Start a broker and have its batches fetched without loss."""
+    await broker.start()
+    for subscriber in broker.subscribers:
+        if isinstance(subscriber, BatchPullStreamSubscriber) and subscriber.subscription is not None:
+            subscriber.subscription = cast(JetStreamContext.PullSubscription, _Fetching(subscriber.subscription))
+
+
+class _Fetching:
+    """A pull subscription whose `fetch` fails in one way only."""
+
+    def __init__(self, subscription: JetStreamContext.PullSubscription) -> None:
+        self._subscription = subscription
+
+    async def fetch(self, batch: int, timeout: float) -> list[Msg]:
+        """Some messages; nats.errors.TimeoutError when there are none in time."""
+        if timeout < _LEAST_FETCH_SECONDS:
+            raise NatsTimeoutError
+        try:
+            return await self._subscription.fetch(batch, timeout)
+        except TimeoutError as error:
+            raise NatsTimeoutError from error
+        except NatsError as error:
+            log.warning("fetch_failed", error=type(error).__name__)
+            await asyncio.sleep(timeout)
+            raise NatsTimeoutError from error
+
+    async def unsubscribe(self) -> None:
+        """Stop receiving."""
+        await self._subscription.unsubscribe()
 
 
 class ConsumerMetrics:

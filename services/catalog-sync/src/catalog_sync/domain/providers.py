@@ -7,6 +7,7 @@ never holds a credential: keyvault does, so headers that would carry one are ref
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from common.providers.registry import PROVIDERS
 _HEADER_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 _HEADER_VALUE = re.compile(r"^[\x20-\x7e]{0,1024}$")
 _MAX_HEADERS = 32
+_MAX_OPTIONS_LENGTH = 16_384
 _CREDENTIAL_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
 )
@@ -89,6 +91,8 @@ def check_provider(provider: Provider) -> Provider:
     elif provider.enabled and not row.base_url:
         raise WrongConfiguration(f"a provider of type {row.type} needs config.base_url before it can be enabled")
     _check_headers(provider.headers)
+    if len(json.dumps(dict(provider.options))) > _MAX_OPTIONS_LENGTH:
+        raise WrongConfiguration(f"config.options should be at most {_MAX_OPTIONS_LENGTH} characters of JSON")
     return provider
 
 

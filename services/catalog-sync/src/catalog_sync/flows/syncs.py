@@ -28,6 +28,7 @@ from catalog_sync.domain.snapshots import (
     provider_snapshot,
 )
 from catalog_sync.domain.syncs import SeenModel, Sighting, Sync, by_model
+from catalog_sync.flows.metrics import SyncMetrics
 from catalog_sync.flows.transactions import SERVICE, Transactions, audited
 from catalog_sync.sources.source import Source, SourceUnreadable
 from catalog_sync.store import aliases, models, prices, providers, syncs
@@ -47,8 +48,8 @@ class UnknownSource(BadRequest):
 class SyncFlows(Transactions):
     """Syncs, their records, and what calls have shown to be missing."""
 
-    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source]) -> None:
-        super().__init__(pool, clock, sources)
+    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics) -> None:
+        super().__init__(pool, clock, sources, metrics)
         self._one_at_a_time = asyncio.Lock()  # so that waiting syncs do not hold all connections
 
     async def sync(self, source_name: str, actor: str | None = None) -> tuple[Sync, int]:
@@ -75,6 +76,7 @@ class SyncFlows(Transactions):
             surplus = [removal(CATALOG_BUCKET.name, key) for key in published if key not in present]
             told = [message for message in (*lacking, *surplus) if message.key not in waiting]
             await add(connection, told)
+        self._metrics.republished.inc(len(told))
         return len(told)
 
     async def list_syncs(self, before: tuple[datetime, str] | None, limit: int) -> list[Sync]:
@@ -115,6 +117,7 @@ class SyncFlows(Transactions):
             await syncs.insert_sync(connection, sync)
             acts = [audited(actor, "catalog.synced", sync.id, now, source=source)] if actor else []
             last = await add(connection, [*_told(changes), *_synced(sync, changes), *acts])
+        self._metrics.count(sync)
         log.info("catalog_synced", source=source, added=sync.added, changed=sync.changed, gone=sync.gone)
         return sync, last
 
@@ -122,6 +125,7 @@ class SyncFlows(Transactions):
         sync = Sync(uuid7(), source, started_at, self._clock.now(), error=error)
         async with self._pool.acquire() as connection:
             await syncs.insert_sync(connection, sync)
+        self._metrics.count(sync)
         log.error("sync_failed", source=source, error=error)
         return sync
 

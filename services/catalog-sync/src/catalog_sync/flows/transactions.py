@@ -12,6 +12,7 @@ from common.ids import uuid7
 from common.postgres.outbox import Message, event
 from common.postgres.pool import Connection, Pool
 
+from catalog_sync.flows.metrics import SyncMetrics
 from catalog_sync.sources.source import Source
 from catalog_sync.store.turns import take_turn
 
@@ -19,11 +20,12 @@ SERVICE = "catalog-sync"
 
 
 class Transactions:
-    """The pool, the clock and the sources that the journeys share."""
+    """The pool, the clock, the sources and the counters that the journeys share."""
 
-    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source]) -> None:
+    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics) -> None:
         self._pool = pool
         self._clock = clock
+        self._metrics = metrics
         self._sources = {source.name: source for source in sources}
 
     @asynccontextmanager

@@ -41,14 +41,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = Client(scope, receive, send, uuid7())
+        self.counts.running += 1
         try:
-            if self.counts.running >= self.max_running and not scope["path"].startswith("/livez"):
-                raise Refusal("overloaded", retry_after_ms=1000)
-            self.counts.running += 1
-            try:
-                await self._route(scope, client)
-            finally:
-                self.counts.running -= 1
+            await self._route(scope, client)
         except ClientGone:
             return
         except Refusal as refusal:
@@ -60,6 +55,8 @@ class App:
                 await client.refuse(refusal_answer(Refusal("internal_error"), as_openai=self.openai_codes))
             else:
                 raise
+        finally:
+            self.counts.running -= 1
 
     async def _route(self, scope: Scope, client: Client) -> None:
         method, path = scope["method"], client.path
@@ -80,6 +77,8 @@ class App:
         if inner == "/chat/completions":
             if method != "POST":
                 raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
+            if self.counts.running > self.max_running:
+                raise Refusal("overloaded", retry_after_ms=1000)
             await self.doors.chat(client)
         elif inner == "/models" or inner.startswith("/models/"):
             if method not in ("GET", "HEAD"):

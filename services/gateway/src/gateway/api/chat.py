@@ -21,12 +21,14 @@ _MAX_NAME = 256
 _MAX_CHOICES = 128
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _Part(msgspec.Struct):
     type: str
     text: str | None = None
-    image_url: msgspec.Raw | None = None
-    input_audio: msgspec.Raw | None = None
-    file: msgspec.Raw | None = None
+    image_url: msgspec.Raw = _ABSENT
+    file: msgspec.Raw = _ABSENT
 
 
 class _Message(msgspec.Struct):
@@ -125,7 +127,7 @@ def _attached(messages: list[_Message]) -> tuple[int, int]:
     for message in messages:
         if isinstance(message.content, list):
             for part in message.content:
-                if part.image_url is not None:
-                    size += len(bytes(part.image_url))
-                count += part.image_url is not None or part.file is not None
+                picture = len(bytes(part.image_url))
+                size += picture
+                count += bool(picture or bytes(part.file))
     return size, count

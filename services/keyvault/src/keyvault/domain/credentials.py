@@ -16,6 +16,7 @@ from common.contracts.snapshots import CredentialSnapshot
 from common.errors import BadRequest, NotFound, Unprocessable
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
+
 from keyvault.domain.encryption import SYSTEM_TENANT, Binding
 
 Source = Literal["environment", "api", "simulator"]

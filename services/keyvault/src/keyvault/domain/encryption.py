@@ -14,10 +14,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-
 from common.errors import Unavailable
 from common.secret import Secret
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 SYSTEM_TENANT = "system"
 _FORM = "f1"
@@ -47,9 +46,7 @@ class Keyring:
     def __init__(self, keys: Sequence[Secret]) -> None:
         fernets = [Fernet(key.reveal()) for key in keys]
         self._writer = MultiFernet(fernets)
-        self._readers: Mapping[str, Fernet] = {
-            kid_of(key): fernet for key, fernet in zip(keys, fernets, strict=True)
-        }
+        self._readers: Mapping[str, Fernet] = {kid_of(key): fernet for key, fernet in zip(keys, fernets, strict=True)}
         self.current_kid = kid_of(keys[0])
 
     def check(self, kids: Sequence[str]) -> None:

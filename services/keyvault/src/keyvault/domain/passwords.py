@@ -9,9 +9,7 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-NOBODYS_HASH = (
-    "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5IGhhcyB0aGlzIQ$mheAeF/IGErgCivqzHsoe/QEWxE1MC1Tg1Vm/xtW0BQ"
-)
+NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5IGhhcyB0aGlzIQ$mheAeF/IGErgCivqzHsoe/QEWxE1MC1Tg1Vm/xtW0BQ"
 """Has the form and costs of a hash and is that of no password."""
 
 

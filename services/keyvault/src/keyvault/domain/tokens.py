@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import jwt
+from common.contracts.snapshots import SigningKeySnapshot
+from common.secret import Secret
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from common.contracts.snapshots import SigningKeySnapshot
-from common.secret import Secret
 from keyvault.domain.accounts import User
 
 SESSION_SECONDS = 12 * 3600

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from common.clock import Clock
 from common.postgres.pool import Pool
+
 from keyvault.domain.encryption import Keyring
 from keyvault.domain.tokens import TokenSigner
 from keyvault.flows.accounts import Accounts

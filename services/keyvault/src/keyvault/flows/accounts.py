@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import structlog
-
 from common.clock import Clock
 from common.contracts.snapshots import AccountTier, Role, TokenRevocation
 from common.contracts.topology import SESSIONS_BUCKET
@@ -17,6 +16,7 @@ from common.errors import Conflict, Forbidden, Unauthorized
 from common.ids import uuid7
 from common.postgres.outbox import add, snapshot
 from common.postgres.pool import Pool
+
 from keyvault.domain.accounts import InvalidEmail, User, clean_email
 from keyvault.domain.actors import SYSTEM, Actor
 from keyvault.domain.audit import Act

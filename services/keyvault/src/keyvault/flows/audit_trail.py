@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from common.postgres.pool import Connection, Pool
+
 from keyvault.domain.audit import Act, AuditEntry, Link, chained, first_broken
 from keyvault.store import audit
 

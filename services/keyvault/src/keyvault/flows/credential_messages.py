@@ -8,6 +8,7 @@ from common.contracts.changes import CREDENTIAL_CHANGED, CredentialChanged
 from common.contracts.topology import CREDENTIALS_BUCKET
 from common.ids import uuid7
 from common.postgres.outbox import Message, event, removal, snapshot
+
 from keyvault.domain.credentials import Credential, snapshot_of
 from keyvault.flows.key_messages import EVENT_SOURCE
 

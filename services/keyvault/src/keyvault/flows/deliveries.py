@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import structlog
-
 from common.clock import Clock
 from common.errors import Unprocessable
 from common.postgres.pool import Pool
 from common.secret import seal
+
 from keyvault.domain.actors import Actor
 from keyvault.domain.audit import Act
 from keyvault.domain.credentials import Credential, CredentialNotFound
@@ -47,9 +47,7 @@ class Deliveries:
         self._clock = clock
         self._keyring = keyring
 
-    async def open(
-        self, service: RecipientService, credential_id: str, recipient: str, origin: str | None
-    ) -> Delivery:
+    async def open(self, service: RecipientService, credential_id: str, recipient: str, origin: str | None) -> Delivery:
         """A credential's present secret for a service; CredentialNotFound when it is not there for that service."""
         by = Actor(f"service:{service}", origin=origin)
         async with self._pool.acquire() as connection, connection.transaction():

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from common.errors import Unavailable
+
 from keyvault.domain.passwords import hash_password, is_password
 
 _AT_ONCE = 2

@@ -8,6 +8,7 @@ from common.contracts.changes import KEY_CREATED, KEY_REVOKED, KEY_UPDATED, KeyC
 from common.contracts.topology import KEYS_BUCKET
 from common.ids import uuid7
 from common.postgres.outbox import Message, event, removal, snapshot
+
 from keyvault.domain.virtual_keys import VirtualKey, snapshot_of
 
 EVENT_SOURCE = "keyvault"

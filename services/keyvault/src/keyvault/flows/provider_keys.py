@@ -12,20 +12,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-
 from common.clock import Clock
 from common.ids import uuid7
 from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection, Pool
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
+
 from keyvault.domain.actors import SYSTEM, Actor
 from keyvault.domain.audit import Act
 from keyvault.domain.credentials import (
     Credential,
     CredentialNotFound,
+    ForbiddenUrl,
     Source,
     call_url,
+    check_base_url,
     is_simulators,
     provider_row,
     stand_in_secret,
@@ -79,6 +81,7 @@ class ProviderKeys:
     async def save(self, by: Actor, provider_type: str, given: Given) -> tuple[Credential, int]:
         """Give a provider its key, or its next one; the credential, and the outbox row that tells everybody."""
         row = provider_row(provider_type)
+        given = replace(given, base_url=self._checked_url(row, given))
         async with self._pool.acquire() as connection, connection.transaction():
             await credentials.lock_system(connection)
             current = await credentials.system_of(connection, row.type)
@@ -101,7 +104,9 @@ class ProviderKeys:
         messages: list[Message] = []
         async with self._pool.acquire() as connection, connection.transaction():
             await credentials.lock_system(connection)
-            current = {credential.provider_type: credential for credential in await credentials.active_system(connection)}
+            current = {
+                credential.provider_type: credential for credential in await credentials.active_system(connection)
+            }
             for row in PROVIDERS.values():
                 messages += await self._taken(connection, row, current.get(row.type), given.get(row.type))
             return await add(connection, messages)
@@ -146,6 +151,13 @@ class ProviderKeys:
             return []
         given = Given(stand_in_secret(row.type), "simulator", name=f"{row.display_name} (simulated)")
         return (await self._put(connection, SYSTEM, row, None, given))[1]
+
+    def _checked_url(self, row: ProviderRow, given: Given) -> str | None:
+        if given.base_url:
+            return check_base_url(given.base_url, is_development=self._simulator_url is not None)
+        if not row.base_url and not is_simulators(given.secret):
+            raise ForbiddenUrl(f"base_url: {row.display_name} needs one")
+        return None
 
     def _is_same(self, current: Credential, given: Secret) -> bool:
         try:

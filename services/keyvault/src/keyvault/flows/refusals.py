@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import structlog
-
 from common.clock import Clock
 from common.errors import Unavailable
 from common.postgres.pool import Pool
+
 from keyvault.store import keys
 from keyvault.store.refusal_marks import MarksAway, RefusalMarks
 

@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.contracts.topology import SESSIONS_BUCKET
 from common.postgres.outbox import add, removal, snapshot
 from common.postgres.pool import Pool
+
 from keyvault.domain.tokens import SESSION_SECONDS, TokenSigner
 from keyvault.store import sessions, users
 

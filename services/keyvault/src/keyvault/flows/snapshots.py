@@ -14,6 +14,7 @@ from common.contracts.snapshots import TokenRevocation, UserSessions
 from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_BUCKET
 from common.postgres.outbox import Message, add, removal, snapshot
 from common.postgres.pool import Connection, Pool
+
 from keyvault.domain import credentials as credential_rules
 from keyvault.domain import virtual_keys as key_rules
 from keyvault.store import credentials, keys, sessions, users

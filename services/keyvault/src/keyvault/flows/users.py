@@ -17,6 +17,7 @@ from common.contracts.topology import SESSIONS_BUCKET
 from common.errors import NotFound
 from common.postgres.outbox import Message, add, snapshot
 from common.postgres.pool import Connection, Pool
+
 from keyvault.domain.accounts import User, differing, refuse_losing_last_admin
 from keyvault.domain.actors import Actor
 from keyvault.domain.audit import Act
@@ -80,6 +81,4 @@ async def _about_keys(
     connection: Connection, key_ids: Sequence[str], changed: dict[str, Any], now: datetime
 ) -> list[Message]:
     names = tuple(name for name in ("tier", "enabled") if name in changed)
-    return [
-        message for key in await keys.find(connection, key_ids, now) for message in updated(key, names, now)
-    ]
+    return [message for key in await keys.find(connection, key_ids, now) for message in updated(key, names, now)]

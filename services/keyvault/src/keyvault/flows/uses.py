@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from common.postgres.pool import Pool
+
 from keyvault.store import credentials, keys
 
 

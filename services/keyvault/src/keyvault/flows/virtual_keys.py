@@ -17,6 +17,7 @@ from common.ids import uuid7
 from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection, Pool
 from common.secret import Secret
+
 from keyvault.domain.actors import Actor
 from keyvault.domain.audit import Act
 from keyvault.domain.key_text import generate_key, last4_of, sha256_of
@@ -134,9 +135,7 @@ class VirtualKeys:
         await self._refusals.settle([key_id])
         return outbox_id
 
-    async def _own(
-        self, connection: Connection, by: Actor, key_id: str, *, even_revoked: bool = False
-    ) -> VirtualKey:
+    async def _own(self, connection: Connection, by: Actor, key_id: str, *, even_revoked: bool = False) -> VirtualKey:
         for key in await keys.find(connection, [key_id], self._clock.now()):
             is_theirs = by.is_admin or key.terms.user_id == by.id
             if is_theirs and (even_revoked or key.revoked_at is None):

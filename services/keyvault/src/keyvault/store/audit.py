@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncpg
-
 from common.postgres.pool import Connection
+
 from keyvault.domain.audit import AuditEntry, Link
 
 
@@ -46,9 +46,7 @@ async def page(connection: Connection, before_id: int | None, limit: int) -> lis
 
 async def after(connection: Connection, after_id: int, limit: int) -> list[AuditEntry]:
     """Entries in their order, from the one after `after_id`."""
-    rows = await connection.fetch(
-        "SELECT * FROM audit_entries WHERE id > $1 ORDER BY id LIMIT $2", after_id, limit
-    )
+    rows = await connection.fetch("SELECT * FROM audit_entries WHERE id > $1 ORDER BY id LIMIT $2", after_id, limit)
     return [_entry(row) for row in rows]
 
 

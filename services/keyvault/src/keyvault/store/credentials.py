@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import cast
 
 import asyncpg
-
 from common.postgres.pool import Connection
+
 from keyvault.domain.credentials import Credential, Source, Status
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 import asyncpg
-
 from common.contracts.snapshots import AccountTier
 from common.postgres.pool import Connection
+
 from keyvault.domain.virtual_keys import KeyTerms, LiveSecret, VirtualKey
 
 
@@ -73,7 +74,7 @@ async def lock(connection: Connection, key_ids: Sequence[str]) -> list[str]:
 async def find(connection: Connection, key_ids: Sequence[str], now: datetime) -> list[VirtualKey]:
     """Keys with their owners' standing and the secrets that still count, by id."""
     rows = await connection.fetch(
-        "SELECT k.*, u.tier AS owner_tier, coalesce(u.enabled, true) AS owner_enabled"
+        "SELECT k.*, k.metadata::text AS metadata_text, u.tier AS owner_tier, coalesce(u.enabled, true) AS owner_enabled"
         " FROM virtual_keys k LEFT JOIN users u ON u.id = k.user_id WHERE k.id = ANY($1::text[]) ORDER BY k.id",
         list(key_ids),
     )
@@ -81,9 +82,7 @@ async def find(connection: Connection, key_ids: Sequence[str], now: datetime) ->
     return [_key(row, secrets.get(row["id"], ())) for row in rows]
 
 
-async def _secrets(
-    connection: Connection, key_ids: Sequence[str], now: datetime
-) -> dict[str, tuple[LiveSecret, ...]]:
+async def _secrets(connection: Connection, key_ids: Sequence[str], now: datetime) -> dict[str, tuple[LiveSecret, ...]]:
     rows = await connection.fetch(
         "SELECT key_id, sha256, last4, created_at, expires_at FROM key_secrets"
         " WHERE key_id = ANY($1::text[]) AND (expires_at IS NULL OR expires_at > $2) ORDER BY created_at, sha256",
@@ -97,9 +96,7 @@ async def _secrets(
     return found
 
 
-async def page(
-    connection: Connection, user_id: str | None, before_id: str | None, limit: int
-) -> list[str]:
+async def page(connection: Connection, user_id: str | None, before_id: str | None, limit: int) -> list[str]:
     """Ids of keys that are not revoked, the newest first: of one user, or all."""
     rows = await connection.fetch(
         "SELECT id FROM virtual_keys WHERE revoked_at IS NULL AND ($1::text IS NULL OR user_id = $1)"
@@ -163,9 +160,7 @@ async def revoke(connection: Connection, key_id: str, at: datetime) -> None:
 
 async def mark_refusals_pending(connection: Connection, key_ids: Sequence[str]) -> None:
     """Note that Redis has to be told of these keys."""
-    await connection.execute(
-        "UPDATE virtual_keys SET refusal_pending = true WHERE id = ANY($1::text[])", list(key_ids)
-    )
+    await connection.execute("UPDATE virtual_keys SET refusal_pending = true WHERE id = ANY($1::text[])", list(key_ids))
 
 
 async def clear_refusal_pending(connection: Connection, key_id: str) -> None:
@@ -220,7 +215,7 @@ def _terms(row: asyncpg.Record) -> KeyTerms:
         user_id=row["user_id"],
         team_id=row["team_id"],
         expires_at=row["expires_at"],
-        metadata=cast(dict[str, Any], row["metadata"]),
+        metadata=cast(dict[str, Any], json.loads(row["metadata_text"])),  # with numbers as they came
         log_content=row["log_content"],
         cache_ttl_s=row["cache_ttl_s"],
     )

@@ -1,7 +1,7 @@
 """The marks in Redis that turn a virtual key away at every gateway at once: `revoked:<key id>`.
 
-A mark outlives by far the moment in which every mirror has the key's new state, and then goes by itself, so that marks do not
-pile up in a Redis that money shares.
+A mark outlives by far the moment in which every mirror has the key's new state, and then goes by itself, so that marks
+do not pile up in a Redis that money shares.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 
 import redis.asyncio as redis
+from common.contracts.topology import DAY_SECONDS, revoked_key
+from common.errors import Unavailable
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-
-from common.contracts.topology import DAY_SECONDS, revoked_key
-from common.errors import Unavailable
 
 _MARK_SECONDS = 30 * DAY_SECONDS
 _ANSWER_SECONDS = 1.0

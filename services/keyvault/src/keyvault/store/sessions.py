@@ -21,9 +21,7 @@ async def add_signing_key(connection: Connection, key: SigningKeySnapshot, at: d
 
 async def retire_other_signing_keys(connection: Connection, kid: str, at: datetime) -> None:
     """Note that all other keys sign nothing any more."""
-    await connection.execute(
-        "UPDATE signing_keys SET retired_at = $2 WHERE kid <> $1 AND retired_at IS NULL", kid, at
-    )
+    await connection.execute("UPDATE signing_keys SET retired_at = $2 WHERE kid <> $1 AND retired_at IS NULL", kid, at)
 
 
 async def signing_keys(connection: Connection) -> list[SigningKeySnapshot]:
@@ -38,9 +36,7 @@ async def forget_signing_keys(connection: Connection, retired_before: datetime) 
     return [str(row["kid"]) for row in rows]
 
 
-async def revoke_token(
-    connection: Connection, token_id: str, user_id: str, expires_at: datetime, at: datetime
-) -> bool:
+async def revoke_token(connection: Connection, token_id: str, user_id: str, expires_at: datetime, at: datetime) -> bool:
     """Note that a token no longer counts; False when that was known."""
     added = await connection.fetchval(
         "INSERT INTO revoked_tokens (token_id, user_id, expires_at, revoked_at) VALUES ($1, $2, $3, $4)"

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import cast
 
 import asyncpg
-
 from common.contracts.snapshots import AccountTier, Role
 from common.postgres.pool import Connection
+
 from keyvault.domain.accounts import User
 
 

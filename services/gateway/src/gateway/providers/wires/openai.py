@@ -59,6 +59,10 @@ def _with_usage(options: msgspec.Raw | None) -> bytes:
     return msgspec.json.encode({**(given if isinstance(given, dict) else {}), "include_usage": True})
 
 
+_NULL = msgspec.Raw(b"null")  # msgspec takes no union with Raw, so absence is a null
+_NO_ERRORS = (b"null", b"{}", b"false", b'""')
+
+
 # --- whole answers -------------------------------------------------------------------------------------------------
 
 
@@ -69,10 +73,10 @@ class _WholeChoice(msgspec.Struct):
 
 class _Whole(msgspec.Struct):
     choices: list[_WholeChoice] = []
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = _NULL
     model: str | None = None
     service_tier: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NULL
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
@@ -95,7 +99,7 @@ def decode_response(body: bytes, provider: ProviderRow) -> Answer:
         whole = _decode_whole(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no chat completion") from error
-    if whole.error is not None and bytes(whole.error) != b"null":
+    if bytes(whole.error) not in _NO_ERRORS:
         raise decode_error(502, body, provider, None)
     if not whole.choices or any(choice.finish_reason is None for choice in whole.choices):
         raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
@@ -188,8 +192,8 @@ def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _object(raw: msgspec.Raw | None) -> dict[str, Any] | None:
-    if raw is None:
+def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
+    if bytes(raw) == b"null":
         return None
     found = msgspec.json.decode(raw)
     return found if isinstance(found, dict) else None
@@ -256,8 +260,8 @@ class _Choice(msgspec.Struct):
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    usage: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
     id: str | None = None
     created: int | None = None
     model: str | None = None
@@ -287,6 +291,7 @@ class StreamDecoder:
         self.service_tier: str | None = None
         self.content_bytes = 0
         self.pieces = 0
+        self.failure: ProviderFailed | None = None
 
     @property
     def finish_reason(self) -> str | None:
@@ -294,20 +299,20 @@ class StreamDecoder:
         return finish_of(self._finished.get(0))
 
     def feed(self, piece: bytes) -> bytes:
-        """Events for the client. Raises ProviderFailed when the stream breaks or holds an error."""
+        """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""
         try:
-            return b"".join([self._event(name, data) for name, data in self._events.feed(piece)])
-        except EventTooLarge as error:
-            raise ProviderFailed("broken", f"{self._provider.display_name} sent an event without end") from error
+            return self._take(self._events.feed(piece))
+        except EventTooLarge:
+            self.failure = ProviderFailed("broken", f"{self._provider.display_name} sent an event without end")
+            return b""
 
     def finish(self) -> bytes:
-        """The last events; raises ProviderFailed when the stream ended before the answer did."""
-        last = b"".join([self._event(name, data) for name, data in self._events.finish()])
+        """The last events; `failure` is set when the stream ended before the answer did."""
+        last = self._take(self._events.finish())
         has_ended = bool(self._finished) and all(reason is not None for reason in self._finished.values())
-        if not (self._is_done or has_ended):
-            raise ProviderFailed(
-                "broken", f"{self._provider.display_name} ended the stream before the answer was whole"
-            )
+        if not (self._is_done or has_ended or self.failure):
+            name = self._provider.display_name
+            self.failure = ProviderFailed("broken", f"{name} ended the stream before the answer was whole")
         return last
 
     def delivered_tokens(self) -> int:
@@ -317,6 +322,15 @@ class StreamDecoder:
     def usage(self) -> Usage | None:
         """What the provider reported."""
         return decode_usage(self.raw_usage) if self.raw_usage is not None else None
+
+    def _take(self, events: list[tuple[bytes, bytes]]) -> bytes:
+        taken: list[bytes] = []
+        try:
+            for name, data in events:
+                taken.append(self._event(name, data))  # noqa: PERF401 - what came before a failure must be kept
+        except ProviderFailed as failure:
+            self.failure = failure
+        return b"".join(taken)
 
     def _event(self, name: bytes, data: bytes) -> bytes:
         if self._is_done or not data:
@@ -328,19 +342,19 @@ class StreamDecoder:
             chunk = _decode_chunk(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ProviderFailed("broken", f"{self._provider.display_name} sent a chunk that is no JSON") from error
-        if name == b"error" or (chunk.error is not None and bytes(chunk.error) not in (b"null", b"{}")):
+        if name == b"error" or bytes(chunk.error) not in _NO_ERRORS:
             raise decode_error(502, data, self._provider, None)
         if self.first is None and chunk.choices:
             self.first = chunk
-        has_usage = chunk.usage is not None and (reported := _object(chunk.usage)) is not None
-        if has_usage:
+        reported = _object(chunk.usage)
+        if reported is not None:
             self.raw_usage = reported
         if chunk.service_tier is not None:
             self.service_tier = chunk.service_tier
         if not chunk.choices:  # usage, or a filter's findings, which clients that index choices[0] stumble over
             return b""
         changes = [change for choice in chunk.choices if (change := self._read_choice(choice))]
-        if changes or has_usage:
+        if changes or reported is not None:
             data = self._rewrite(data, chunk)
         elif not self._wants_usage and b'"usage"' in data:
             data = self._without_null_usage(data, chunk)

@@ -21,7 +21,7 @@ from simulator.wires.openai.rows import Row
 from simulator.wires.openai.usage import Counts, usage_object
 from simulator.wires.openai.whole import answer_id, call_id, call_member, counts_of, groq_id, outer_members
 
-DONE = b"data: [DONE] \n\n"
+DONE = b"data: [DONE]\n\n"
 COMMENT = b": OPENROUTER PROCESSING\n\n"
 OBFUSCATION = b',"obfuscation":"Tq4Xb0Zr"'
 

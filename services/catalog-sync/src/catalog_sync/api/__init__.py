@@ -1,0 +1,1 @@
+"""The HTTP face: decode, one call to the flows, encode."""

@@ -1,0 +1,100 @@
+"""What time does here: the first sync, and keeping the bucket equal to the catalog.
+
+At start: default providers, then what the bucket lacks (NATS may have lost its volume), then the first sync. An
+outage of Postgres or NATS is waited out; the service is ready once the first sync is done. Afterwards the bucket
+is compared again after every reconnect to NATS, and every so often in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+from common.bus.connect import Bus
+from common.contracts.topology import CATALOG_BUCKET
+from nats.errors import Error as NatsError
+from nats.js.kv import KV_DEL, KV_PURGE
+
+from catalog_sync.flows import CatalogSync
+
+log = structlog.get_logger()
+
+FIRST_SOURCE = "packaged"
+_COMPARE_SECONDS = 300.0
+_RETRY_SECONDS = 2.0
+_READ_SECONDS = 30.0
+
+_OUTAGE = (OSError, NatsError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Upkeep:
+    """The one background task of this service."""
+
+    def __init__(self, catalog: CatalogSync, bus: Bus) -> None:
+        self._catalog = catalog
+        self._bus = bus
+        self._compare_again = asyncio.Event()
+        self.first_sync_done = asyncio.Event()
+        bus.after_reconnect(self.compare_soon)
+
+    async def run(self) -> None:
+        """Start, then compare for ever; until cancelled."""
+        while not self.first_sync_done.is_set():
+            await self._try(self._begin)
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._compare_again.wait(), _COMPARE_SECONDS)
+            self._compare_again.clear()
+            await self._try(self._compare)
+
+    async def compare_soon(self) -> None:
+        """Have the bucket compared as soon as that can be."""
+        self._compare_again.set()
+
+    async def is_synced(self) -> bool:
+        """Whether the first sync is done: a readiness check."""
+        return self.first_sync_done.is_set()
+
+    async def _try(self, work: Callable[[], Awaitable[bool]]) -> None:
+        """Do it; when it fails for an outage or says that it did not succeed, let a while pass."""
+        try:
+            if await work():
+                return
+        except _OUTAGE as error:
+            log.warning("upkeep_waits", error=type(error).__name__)
+        await asyncio.sleep(_RETRY_SECONDS)
+        self._compare_again.set()
+
+    async def _begin(self) -> bool:
+        await self._catalog.make_default_providers()
+        await self._compare()
+        sync, _ = await self._catalog.sync(FIRST_SOURCE)
+        if sync.error is None:
+            self.first_sync_done.set()
+        return sync.error is None
+
+    async def _compare(self) -> bool:
+        told = await self._catalog.republish(await read_bucket(self._bus, CATALOG_BUCKET.name))
+        if told:
+            log.info("catalog_republished", snapshots=told)
+        return True
+
+
+async def read_bucket(bus: Bus, name: str) -> dict[str, bytes]:
+    """Every key of a bucket with its present value; raises what NATS raises when it cannot be read."""
+    found: dict[str, bytes] = {}
+    store = await bus.jetstream.key_value(name)
+    watcher: Any = await store.watchall()
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            while (entry := await watcher.updates(timeout=_READ_SECONDS)) is not None:
+                if entry.operation not in (KV_DEL, KV_PURGE):
+                    found[entry.key] = entry.value or b""
+    finally:
+        with suppress(NatsError, OSError):
+            await watcher.stop()
+    return found

@@ -1,0 +1,113 @@
+"""Fixtures of the gateway's tests; what they are made of is in `gateway_stack`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import redis.asyncio as redis
+from common.bus.connect import connect
+from common.contracts.snapshots import AliasSnapshot, CredentialSnapshot, DeploymentSnapshot, ProviderSnapshot
+from common.settings import read
+from gateway.main import create_app
+from gateway.settings import GatewaySettings
+from gateway_stack import KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot, serving
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The simulator as a process of its own: (URL, journal)."""
+    port = free_port()
+    journal = tmp_path_factory.mktemp("simulator") / "journal.jsonl"
+    environment = {**os.environ, "SIMULATOR_HTTP_PORT": str(port), "SIMULATOR_JOURNAL": str(journal)}
+    process = subprocess.Popen([sys.executable, "-m", "simulator"], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(500):
+        with suppress(httpx2.TransportError):
+            if httpx2.get(f"{url}/readyz").status_code == 200:
+                break
+        assert process.poll() is None
+        time.sleep(0.02)
+    yield url, journal
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+async def stack(
+    nats_url: str, redis_url: str, simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stack]:
+    """A gateway that is ready to be called with the test key."""
+    simulator_url, simulator_journal = simulator
+    bus = await connect(nats_url, "tests")
+    cache = redis.from_url(redis_url)
+    await cache.set("epoch", "tests")
+
+    async def put(bucket: str, key: str, snapshot: Any) -> int:
+        store = await bus.jetstream.key_value(bucket)
+        if snapshot is None:
+            await store.delete(key)
+            return 0
+        return await store.put(key, snapshot.model_dump_json().encode())
+
+    await put("keys", KEY_ID, key_snapshot())
+    for provider_type in ("openai", "groq", "mistral"):
+        await put(
+            "credentials",
+            f"cred-{provider_type}",
+            CredentialSnapshot(id=f"cred-{provider_type}", provider_type=provider_type, version=1, on_simulator=True),
+        )
+    for provider_type in ("openai", "groq", "mistral", "deepseek"):
+        await put(
+            "catalog",
+            f"provider.{provider_type}",
+            ProviderSnapshot(
+                id=provider_type, name=provider_type, provider_type=provider_type, display_name=provider_type.title()
+            ),
+        )
+    await put("catalog", "model.1", model_snapshot("openai", "gpt-4", "30", "60", context_length=8192))
+    await put("catalog", "model.2", model_snapshot("groq", "llama-3.3-70b-versatile", "0.59", "0.79"))
+    await put("catalog", "model.3", model_snapshot("deepseek", "deepseek-chat", "0.27", "1.10"))
+    await put("catalog", "model.4", model_snapshot("mistral", "mistral-large-latest", "2", "6"))
+    deployments = (
+        DeploymentSnapshot(provider="openai", model="gpt-4"),
+        DeploymentSnapshot(provider="groq", model="llama-3.3-70b-versatile", priority=1),
+    )
+    await put("catalog", "alias.1", AliasSnapshot(id="1", alias="my-gpt4", deployments=deployments[:1]))
+    await put("catalog", "alias.2", AliasSnapshot(id="2", alias="with-fallback", deployments=deployments))
+
+    keyvault_port = free_port()
+    for name, value in {
+        "NATS_URL": nats_url,
+        "REDIS_URL": redis_url,
+        "SIMULATOR_URL": simulator_url,
+        "KEYVAULT_URL": f"http://127.0.0.1:{keyvault_port}",
+        "GATEWAY_SERVICE_TOKEN": "t" * 32,
+        "GATEWAY_JOURNAL_DIR": str(tmp_path / "journal"),
+        "PROVIDER_REQUEST_TIMEOUT": "2s",
+    }.items():
+        monkeypatch.setenv(name, value)
+    secrets = {f"cred-{provider_type}": f"sim-ok-{provider_type}" for provider_type in ("openai", "groq", "mistral")}
+    async with (
+        serving(fake_keyvault(secrets), keyvault_port),
+        serving(create_app(read(GatewaySettings)), free_port()) as url,
+        httpx2.AsyncClient(base_url=url, timeout=20) as http,
+    ):
+        for _ in range(400):
+            if (await http.get("/readyz")).status_code == 200:
+                break
+            await asyncio.sleep(0.02)
+        month = datetime.now(UTC).strftime("%Y:%m")
+        yield Stack(url, http, bus, cache, put, tmp_path / "journal", simulator_journal, month)
+    await cache.aclose()
+    await bus.close()

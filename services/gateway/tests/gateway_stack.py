@@ -1,0 +1,146 @@
+"""What the gateway's tests stand on: a gateway with real NATS and Redis, the simulator as its provider, snapshots by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from common.bus.connect import Bus
+from common.contracts.envelope import Envelope
+from common.contracts.snapshots import (
+    KeySecret,
+    KeySnapshot,
+    ModelSnapshot,
+    PriceSnapshot,
+)
+from common.contracts.usage import UsageRecorded
+from common.money import Money
+from common.secret import Secret, seal
+from fastapi import FastAPI
+
+KEY_ID = "key-1"
+KEY = "test-key-12345"
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int) -> AsyncIterator[str]:
+    """An ASGI app under uvicorn on a loopback port."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
+    )
+    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            task.result()
+            raise RuntimeError("the server did not start")
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+def fake_keyvault(secrets: dict[str, str]) -> FastAPI:
+    """A keyvault that knows these secrets by credential id."""
+    app = FastAPI()
+
+    @app.post("/internal/v1/credentials/{credential_id}/open")
+    async def open_credential(credential_id: str, body: dict[str, str]) -> dict[str, Any]:
+        sealed = seal(Secret(secrets[credential_id]), body["recipient"], f"{credential_id}/1")
+        return {"credential_id": credential_id, "version": 1, "sealed": sealed}
+
+    @app.get("/api/v1/keys")
+    async def keys() -> dict[str, Any]:
+        return {"items": [], "next_cursor": None}
+
+    return app
+
+
+def key_snapshot(**changes: Any) -> KeySnapshot:
+    """The test key: 100 requests a minute, $10 a month."""
+    secret = changes.pop("secret", KEY)
+    given: dict[str, Any] = {
+        "id": KEY_ID,
+        "name": "Test Key",
+        "secrets": (KeySecret(sha256=hashlib.sha256(secret.encode()).hexdigest()),),
+        "user_id": "user-1",
+        "rate_limit": 100,
+        "monthly_budget": Money.of("10"),
+    }
+    return KeySnapshot(**{**given, **changes})
+
+
+def model_snapshot(provider_type: str, name: str, input_usd: str, output_usd: str, **changes: Any) -> ModelSnapshot:
+    """A model with one price."""
+    price = PriceSnapshot(
+        version=f"price-{name}",
+        starts_at=datetime(1970, 1, 1, tzinfo=UTC),
+        rates={"input_tokens": Decimal(input_usd), "output_tokens": Decimal(output_usd)},
+    )
+    return ModelSnapshot(
+        id=f"{provider_type}-{name}", provider_type=provider_type, name=name, prices=(price,), **changes
+    )
+
+
+@dataclass
+class Stack:
+    """A running gateway and all that tests ask around it."""
+
+    url: str
+    http: httpx2.AsyncClient
+    bus: Bus
+    redis: Any
+    put: Callable[[str, str, Any], Awaitable[int]]
+    journal: Path
+    simulator_journal: Path
+    month: str
+
+    async def chat(self, content: str = "Say hello!", *, key: str = KEY, **members: Any) -> httpx2.Response:
+        """One call of gpt-4."""
+        body = {"model": "gpt-4", "messages": [{"role": "user", "content": content}], **members}
+        return await self.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
+
+    async def events(self, least: int = 1, seconds: float = 5.0) -> list[UsageRecorded]:
+        """All usage events so far, once there are so many."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            found = await self._read_events()
+            if len(found) >= least or asyncio.get_running_loop().time() > deadline:
+                return found
+            await asyncio.sleep(0.05)
+
+    async def spent(self) -> int:
+        """Nano-USD settled this month."""
+        return int(await self.redis.get(f"cost:{KEY_ID}:{self.month}") or 0)
+
+    async def held(self) -> int:
+        """Nano-USD held this month."""
+        return int(await self.redis.get(f"held:{KEY_ID}:{self.month}") or 0)
+
+    async def _read_events(self) -> list[UsageRecorded]:
+        info = await self.bus.jetstream.stream_info("USAGE")
+        found = []
+        for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+            message = await self.bus.jetstream.get_msg("USAGE", sequence)
+            if str(message.subject).startswith("usage.recorded."):
+                found.append(Envelope[UsageRecorded].model_validate_json(message.data or b"").data)
+        return found

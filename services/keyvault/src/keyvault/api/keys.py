@@ -1,0 +1,209 @@
+"""`/api/v1/keys`: virtual keys, one's own or, for admins, everybody's."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from common.contracts.snapshots import AccountTier
+from common.http.pages import Cursor, JsonNumber, Limit, Page, encode_cursor
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+
+from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId, id_position, without_nul
+from keyvault.domain.key_text import imported_key
+from keyvault.domain.virtual_keys import VirtualKey
+from keyvault.flows.virtual_keys import visible_owner
+
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+
+_DAY_SECONDS = 86_400
+_MAX_METADATA_BYTES = 16_384
+_MAX_COUNT = 2**31 - 1
+_MAX_BUDGET_USD = 9_000_000  # what Redis can count exactly in nano-USD
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # NaN, half a surrogate pair, too deep
+        raise ValueError("should be plain JSON") from None
+    if len(text) > _MAX_METADATA_BYTES or b"\\u0000" in text:
+        raise ValueError(f"should be at most {_MAX_METADATA_BYTES} bytes of JSON, without NUL characters")
+    return metadata
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("should be an instant between the years 1 and 9999") from None
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_nul)]
+Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
+Budget = Annotated[Decimal, Field(ge=0, le=_MAX_BUDGET_USD, decimal_places=9)]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
+class GivenTerms(Asked):
+    """The terms of a key. Requests and tokens a minute, calls at once, US dollars a UTC month; null is no limit."""
+
+    name: Text = "key"
+    enabled: bool = True
+    rate_limit: Count | None = None
+    token_limit: Count | None = None
+    max_concurrency: Count | None = None
+    monthly_budget: Budget | None = None
+    allowed_models: Annotated[list[Text], Field(max_length=1_000)] | None = None
+    tier: AccountTier | None = None
+    user_id: Text | None = None
+    team_id: Text | None = None
+    expires_at: Instant | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    log_content: bool = False
+    cache_ttl_s: Annotated[int, Field(ge=1, le=30 * _DAY_SECONDS)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The members that the request has, as terms."""
+        members = self.model_dump(exclude_unset=True, exclude={"key"})
+        if members.get("allowed_models") is not None:
+            members["allowed_models"] = tuple(dict.fromkeys(members["allowed_models"]))
+        return members
+
+
+class CreateKey(GivenTerms):
+    """A new key; `key` imports one that clients already have (admins only)."""
+
+    name: Text
+    key: str | None = None
+
+
+class ChangeKey(GivenTerms):
+    """The terms to set; what is left out stays."""
+
+
+class Rotate(Asked):
+    """How long the present secret goes on counting."""
+
+    grace_seconds: int = Field(default=_DAY_SECONDS, ge=0, le=30 * _DAY_SECONDS)
+
+
+class ShownKey(BaseModel):
+    """One key; its secret is never among it."""
+
+    id: str
+    name: str
+    last4: str
+    enabled: bool
+    rate_limit: int | None
+    token_limit: int | None
+    max_concurrency: int | None
+    monthly_budget: JsonNumber | None
+    allowed_models: list[str] | None
+    tier: AccountTier | None
+    user_id: str | None
+    team_id: str | None
+    expires_at: datetime | None
+    metadata: dict[str, Any]
+    log_content: bool
+    cache_ttl_s: int | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class MadeKey(ShownKey):
+    """A key with its secret: shown here, once."""
+
+    key: str
+
+
+class RotatedKey(MadeKey):
+    """A key with its next secret, and when the one before stops counting."""
+
+    previous_key_expires_at: datetime | None
+
+
+@router.post("", status_code=201)
+async def create_key(body: CreateKey, by: ByUser, keyvault: Journeys, told: AnswersWhenTold) -> MadeKey:
+    """Make a key."""
+    imported = imported_key(body.key) if body.key is not None else None
+    key, secret, outbox_id = await keyvault.virtual_keys.create(by, body.given(), imported)
+    await told.wait(outbox_id)
+    return MadeKey(**_members(key), key=secret.reveal())
+
+
+@router.get("")
+async def list_keys(
+    by: ByUser,
+    keyvault: Journeys,
+    user_id: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ShownKey]:
+    """Keys that are not revoked, the newest first."""
+    owner = visible_owner(by, user_id)
+    found = await keyvault.virtual_keys.page(owner, id_position(cursor), limit + 1)
+    following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page(items=[ShownKey(**_members(key)) for key in found[:limit]], next_cursor=following)
+
+
+@router.get("/{key_id}")
+async def show_key(key_id: PathId, by: ByUser, keyvault: Journeys) -> ShownKey:
+    """One key."""
+    return ShownKey(**_members(await keyvault.virtual_keys.key(by, key_id)))
+
+
+@router.patch("/{key_id}")
+async def change_key(
+    key_id: PathId, body: ChangeKey, by: ByUser, keyvault: Journeys, told: AnswersWhenTold
+) -> ShownKey:
+    """Set some of a key's terms."""
+    key, outbox_id = await keyvault.virtual_keys.change(by, key_id, body.given())
+    await told.wait(outbox_id)
+    return ShownKey(**_members(key))
+
+
+@router.post("/{key_id}/rotate")
+async def rotate_key(
+    key_id: PathId, by: ByUser, keyvault: Journeys, told: AnswersWhenTold, body: Rotate | None = None
+) -> RotatedKey:
+    """Give a key a new secret; the present one counts for a grace period."""
+    grace_seconds = (body or Rotate()).grace_seconds
+    key, secret, outbox_id = await keyvault.virtual_keys.rotate(by, key_id, grace_seconds)
+    await told.wait(outbox_id)
+    ends = [live.expires_at for live in key.secrets if live.expires_at is not None]
+    return RotatedKey(**_members(key), key=secret.reveal(), previous_key_expires_at=max(ends, default=None))
+
+
+@router.delete("/{key_id}", status_code=204)
+async def revoke_key(key_id: PathId, by: ByUser, keyvault: Journeys, told: AnswersWhenTold) -> None:
+    """Revoke a key, at every gateway before this answers."""
+    await told.wait(await keyvault.virtual_keys.revoke(by, key_id))
+
+
+def _members(key: VirtualKey) -> dict[str, Any]:
+    terms = key.terms
+    return {
+        "id": key.id,
+        "name": terms.name,
+        "last4": key.last4,
+        "enabled": key.is_enabled,
+        "rate_limit": terms.rate_limit,
+        "token_limit": terms.token_limit,
+        "max_concurrency": terms.max_concurrency,
+        "monthly_budget": terms.monthly_budget,
+        "allowed_models": None if terms.allowed_models is None else list(terms.allowed_models),
+        "tier": key.tier,
+        "user_id": terms.user_id,
+        "team_id": terms.team_id,
+        "expires_at": terms.expires_at,
+        "metadata": dict(terms.metadata),
+        "log_content": terms.log_content,
+        "cache_ttl_s": terms.cache_ttl_s,
+        "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
+    }
