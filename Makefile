@@ -36,7 +36,7 @@ test-slow: .venv/.installed-dev ## the long tests: faults, fuzzing, restarts
 lint: .venv/.installed-dev ## style, types, the dependency rule, generated files, no registry addresses
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py cli/checks
 	@$(BIN)/lint-imports
 	@$(BIN)/python cli/checks/registry_addresses.py
 

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "a Python package registry": r"(?:test\.)?pyp[i]\.(?:org|python\.org)|pythonhoste[d]\.org",
     "a JavaScript package registry": r"registr[y]\.(?:npmjs|yarnpkg)\.|\"resolve[d]\":",
     "an operating system's package server": r"de[b]\.debian\.org|archiv[e]\.ubuntu\.com",
-    "a local file": r"fil[e]:///",
+    "a local file": r"fil[e]:///(?:opt|root|home|mnt|srv|Users|work)/",
     "one machine's folder": r"(?<![\w.])/(?:roo[t]|hom[e]/[a-z]+)/\.",
     "a registry setting": r"--(?:extra-)?index-ur[l]|--find-link[s]",
 }

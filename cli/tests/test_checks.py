@@ -23,7 +23,7 @@ def check(root: Path, text: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://files." + "pythonhosted.org/packages/x.whl",
+        "https://files.python" + "hosted.org/packages/x.whl",
         "url = https://py" + "pi.org/simple",
         '"resolved' + '": "https://somewhere/x.tgz"',
         "https://registry." + "npmjs.org/x",

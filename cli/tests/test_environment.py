@@ -38,7 +38,7 @@ def environments(**more: str) -> Environments:
         cache_redis_url="redis://c",
         ports={service.name: 21000 + number for number, service in enumerate(STARTED)},
     )
-    return Environments(CALLER | more, read(RunnerSettings), Secrets(), addresses, Home(Path("/home/x/.tollgate")))
+    return Environments(CALLER | more, read(RunnerSettings), Secrets(), addresses, Home(Path("/srv/x/.tollgate")))
 
 
 def test_no_service_gets_the_owners_database_url_or_a_strangers_secret() -> None:
@@ -94,7 +94,7 @@ def test_services_find_each_other_and_their_servers() -> None:
     for name in ("keyvault", "catalog-sync", "billing", "analytics", "simulator"):
         assert gateway[f"{BY_NAME[name].prefix}_URL"] == f"http://127.0.0.1:{ports[name]}"
     assert gateway["GATEWAY_HTTP_PORT"] == str(ports["gateway"])
-    assert gateway["GATEWAY_JOURNAL_DIR"] == "/home/x/.tollgate/journal"
+    assert gateway["GATEWAY_JOURNAL_DIR"] == "/srv/x/.tollgate/journal"
 
 
 def test_the_simulator_knows_nothing_but_its_own_settings() -> None:

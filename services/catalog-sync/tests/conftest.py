@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import jwt
+import pytest
 import pytest_asyncio
 import uvicorn
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote
@@ -131,7 +132,7 @@ class Running:
     async def settled(self) -> None:
         """Wait until everything committed is told."""
         async with asyncio.timeout(60):
-            while await self.database.fetchval("SELECT EXISTS (SELECT 1 FROM outbox)"):
+            while await self.database.fetchval("SELECT EXISTS (SELECT 1 FROM outbox)"):  # noqa: ASYNC110 - in Postgres
                 await asyncio.sleep(0.05)
 
     async def model_id(self, name: str, provider_type: str = "openai") -> str:
@@ -170,10 +171,22 @@ async def run(database: TestDatabase, nats_url: str) -> Run:
     return start
 
 
+@pytest.fixture
+def list_model() -> Callable[..., ListedModel]:
+    """Makes a listed model: `list_model("openai", "m", ("1", "2"))`."""
+    return listed
+
+
+@pytest.fixture
+def small_source() -> WrittenSource:
+    """A source that lists a small catalog, until a test writes another into it."""
+    return WrittenSource(*few_models())
+
+
 @pytest_asyncio.fixture
-async def running(run: Run) -> AsyncIterator[Running]:
+async def running(run: Run, small_source: WrittenSource) -> AsyncIterator[Running]:
     """The service with a small catalog."""
-    async with run(WrittenSource(*few_models())) as service:
+    async with run(small_source) as service:
         yield service
 
 

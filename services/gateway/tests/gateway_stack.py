@@ -1,4 +1,4 @@
-"""What the gateway's tests stand on: a gateway with real NATS and Redis, the simulator as its provider, snapshots by hand."""
+"""What the gateway's tests stand on: a gateway with real NATS and Redis, the simulator as provider, snapshots by hand."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Stack:
     async def _read_events(self) -> list[UsageRecorded]:
         info = await self.bus.jetstream.stream_info("USAGE")
         found = []
-        for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
             message = await self.bus.jetstream.get_msg("USAGE", sequence)
             if str(message.subject).startswith("usage.recorded."):
                 found.append(Envelope[UsageRecorded].model_validate_json(message.data or b"").data)

@@ -14,7 +14,7 @@ _BY_NAME: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     for pattern, capabilities in (
         (r"embed", ("embeddings",)),
         (r"rerank", ("rerank",)),
-        (r"moderation", ("moderation",)),
+        (r"(^|/)(omni-|text-|mistral-)?moderation", ("moderation",)),
         (r"whisper|transcri", ("transcription",)),
         (r"(^|[-/])tts(-|$)|orpheus", ("speech",)),
         (r"(^|/)(gpt-image|chatgpt-image|dall-e)", ("image",)),

@@ -11,7 +11,7 @@ from common.postgres.outbox import Message, event, removal, snapshot
 
 from keyvault.domain.virtual_keys import VirtualKey, snapshot_of
 
-EVENT_SOURCE = "keyvault"
+EVENT_SOURCE = "/keyvault"
 
 
 def created(key: VirtualKey, now: datetime) -> list[Message]:

@@ -327,7 +327,7 @@ class StreamDecoder:
         taken: list[bytes] = []
         try:
             for name, data in events:
-                taken.append(self._event(name, data))  # noqa: PERF401 - what came before a failure must be kept
+                taken.append(self._event(name, data))
         except ProviderFailed as failure:
             self.failure = failure
         return b"".join(taken)

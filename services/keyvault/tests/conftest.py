@@ -1,0 +1,206 @@
+"""What keyvault's tests start from: the running service, people who are signed in, and looks behind its back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+import pytest_asyncio
+import redis.asyncio as redis
+import uvicorn
+from common.bus.connect import Bus, connect
+from common.contracts.snapshots import AccountTier, Role
+from common.http.sessions import AUDIENCE, ISSUER
+from common.ids import uuid7
+from common.testing.servers import TestDatabase
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from keyvault.domain.accounts import User
+from keyvault.domain.passwords import NOBODYS_HASH
+from keyvault.domain.tokens import TokenSigner, read_private_key
+from keyvault.main import create_app
+from keyvault.settings import KeyvaultSettings
+from keyvault.store import users
+from nats.js.errors import NoKeysError
+
+GATEWAY_TOKEN = "gateway-service-token-for-tests-only"
+CATALOG_SYNC_TOKEN = "catalog-sync-service-token-for-tests-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with an account; `headers` sign in."""
+
+    id: str
+    email: str
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
+class Vault:
+    """The running service. `environment` is what it was started with."""
+
+    client: httpx2.AsyncClient
+    url: str
+    environment: dict[str, str]
+    owner: asyncpg.Connection[asyncpg.Record]
+    redis: redis.Redis
+    bus: Bus
+    app: Any
+    people: int = field(default=0)
+
+    async def person(self, role: Role = "user", tier: AccountTier = "trial") -> Person:
+        """An account, signed in without a password."""
+        self.people += 1
+        now = datetime.now(UTC)
+        email = f"person{self.people}@example.com"
+        user = User(uuid7(), email, "", NOBODYS_HASH, role, tier, True, now, now)
+        assert await users.insert(self.owner, user)
+        return Person(user.id, email, {"authorization": f"Bearer {self.token(user)}"})
+
+    def token(self, user: User) -> str:
+        """A session token as the service would sign it."""
+        key = read_private_key(self.environment["JWT_PRIVATE_KEY"])
+        return TokenSigner(key, ISSUER, AUDIENCE).sign(user, uuid7(), datetime.now(UTC)).token.reveal()
+
+    async def admin(self) -> Person:
+        """Somebody who may do everything."""
+        return await self.person("admin", "enterprise")
+
+    async def call(self, method: str, path: str, by: Person | None = None, body: Any = None) -> httpx2.Response:
+        """One request, as somebody."""
+        return await self.client.request(method, path, headers=by.headers if by else {}, json=body)
+
+    async def make_key(self, by: Person, **terms: Any) -> dict[str, Any]:
+        """A key that somebody makes."""
+        answer = await self.call("POST", "/api/v1/keys", by, {"name": "a key", **terms})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def bucket(self, name: str) -> dict[str, bytes]:
+        """What a bucket holds."""
+        store = await self.bus.jetstream.key_value(name)
+        try:
+            names = await store.keys()
+        except NoKeysError:
+            return {}
+        return {key: (await store.get(key)).value or b"" for key in names}
+
+    async def events(self, stream: str) -> list[tuple[str, bytes]]:
+        """What a stream holds: subject and body."""
+        state = (await self.bus.jetstream.stream_info(stream)).state
+        found = [await self.bus.jetstream.get_msg(stream, seq) for seq in range(state.first_seq, state.last_seq + 1)]
+        return [(message.subject or "", message.data or b"") for message in found]
+
+    async def audit_actions(self) -> list[str]:
+        """The actions in the trail, the oldest first."""
+        rows = await self.owner.fetch("SELECT action FROM audit_entries ORDER BY id")
+        return [row["action"] for row in rows]
+
+
+@pytest.fixture
+def signing_key() -> str:
+    """A private key as a setting."""
+    return base64.urlsafe_b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode().rstrip("=")
+
+
+@pytest_asyncio.fixture
+async def environment(database: TestDatabase, nats_url: str, redis_url: str, signing_key: str) -> dict[str, str]:
+    """What the service is started with, if a test does not say otherwise."""
+    return {
+        "KEYVAULT_DATABASE_URL": await database.service_url("keyvault"),
+        "NATS_URL": nats_url,
+        "REDIS_URL": redis_url,
+        "JWT_PRIVATE_KEY": signing_key,
+        "BYOK_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "GATEWAY_SERVICE_TOKEN": GATEWAY_TOKEN,
+        "CATALOG_SYNC_SERVICE_TOKEN": CATALOG_SYNC_TOKEN,
+        "SIGNUP": "open",
+    }
+
+
+@pytest_asyncio.fixture
+async def owner(
+    database: TestDatabase, environment: dict[str, str]
+) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of the tables' owner."""
+    connection = await asyncpg.connect(database.owner_url)
+    await connection.execute("SET search_path = keyvault")
+    yield connection
+    await connection.close()
+
+
+Start = Callable[..., Any]
+
+
+@pytest_asyncio.fixture
+async def start(
+    environment: dict[str, str], owner: asyncpg.Connection[asyncpg.Record], redis_url: str, nats_url: str
+) -> AsyncIterator[Start]:
+    """Runs the service within `async with start(SETTING="value") as vault`."""
+    async with AsyncExitStack() as stack:
+        marks = redis.Redis.from_url(redis_url)
+        stack.push_async_callback(marks.aclose)
+        bus = await connect(nats_url, "keyvault-tests")
+        stack.push_async_callback(bus.close)
+
+        @asynccontextmanager
+        async def running(**settings: str) -> AsyncIterator[Vault]:
+            given = {**environment, **settings}
+            app = create_app(KeyvaultSettings.model_validate(given))
+            async with serving(app) as url, httpx2.AsyncClient(base_url=url, timeout=20) as client:
+                await eventually(lambda: _is_ready(client))
+                yield Vault(client, url, given, owner, marks, bus, app)
+
+        yield running
+
+
+@pytest_asyncio.fixture
+async def vault(start: Start) -> AsyncIterator[Vault]:
+    """The running service, ready."""
+    async with start() as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """Serve an app on a free loopback port; its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        assert not task.done(), "the app did not start"
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    await task
+
+
+async def _is_ready(client: httpx2.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
+
+
+async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """Wait until something holds; its value."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if value := await holds():
+                return value
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., Awaitable[Any]]:
+    """Waits until something holds."""
+    return eventually
