@@ -21,12 +21,14 @@ from genai_prices.data_units import unit_data
 
 Models = Mapping[tuple[str, str], SourcedModel]
 
+# fmt: off
 WELL_KNOWN = {
-    "openai": (
-        "gpt-3.5-turbo gpt-4 gpt-4-turbo gpt-4.1 gpt-4.1-mini gpt-4.1-nano gpt-4o gpt-4o-mini gpt-5 gpt-5-mini gpt-5-nano"
-        " gpt-5.1 gpt-5.4 gpt-5.6-sol gpt-6-sol o1 o3 o3-mini o4-mini text-embedding-3-small text-embedding-3-large"
-        " gpt-audio"
-    ).split(),
+    "openai": [
+        "gpt-3.5-turbo", "gpt-4", "gpt-4-turbo", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o",
+        "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5.1", "gpt-5.4", "gpt-5.6-sol",
+        "gpt-6-sol", "o1", "o3", "o3-mini", "o4-mini", "text-embedding-3-small", "text-embedding-3-large",
+        "gpt-audio"
+    ],
     "groq": ["llama-3.1-8b-instant", "llama-3.3-70b-versatile", "openai/gpt-oss-120b", "qwen/qwen3-32b"],
     "together": ["meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo"],
     "mistral": [
@@ -36,13 +38,15 @@ WELL_KNOWN = {
         "ministral-8b-latest",
         "mistral-nemo",
     ],
-    "openrouter": (
-        "anthropic/claude-3-haiku anthropic/claude-3.5-sonnet anthropic/claude-3.7-sonnet anthropic/claude-haiku-5.5"
-        " google/gemini-2.5-flash google/gemini-2.5-pro cohere/command-a deepseek/deepseek-v3.2"
-        " perplexity/sonar-deep-research meta-llama/llama-3.1-70b-instruct"
-    ).split(),
+    "openrouter": [
+        "anthropic/claude-3-haiku", "anthropic/claude-3.5-sonnet", "anthropic/claude-3.7-sonnet",
+        "anthropic/claude-haiku-5.5", "google/gemini-2.5-flash", "google/gemini-2.5-pro",
+        "cohere/command-a", "deepseek/deepseek-v3.2", "perplexity/sonar-deep-research",
+        "meta-llama/llama-3.1-70b-instruct"
+    ],
     "deepseek": ["deepseek-v3.2", "deepseek-v3.2-exp", "deepseek-v3.1-terminus"],
 }
+# fmt: on
 
 USAGES = (
     Usage(),
@@ -186,10 +190,10 @@ def test_at_least_351_models_are_listed_with_names_that_are_unique(models: Model
 def test_every_unit_of_the_package_has_a_name_of_ours(models: Models) -> None:
     keys = {unit.get("price_key", name) for name, unit in unit_data.items()}
     quoted = packaged._quotes(genai.ModelPrice(**dict.fromkeys(keys, Decimal(1))))
-    units = set(quoted) - set(TOKEN_BUCKETS)
-    assert set(TOKEN_BUCKETS) <= set(quoted)
+    others = {name for name, unit in unit_data.items() if unit.get("price_key", name) not in packaged._BUCKETS}
+    assert set(quoted) == {*TOKEN_BUCKETS, "request", *others} - {"requests"}
     assert quoted["request"].basis == Decimal("0.001")
-    assert units == {"request"} | {name for name in unit_data if name != "requests" and name in units}
+    assert quoted["input_tokens"].basis == 1
 
 
 async def test_a_package_that_is_not_as_we_know_it_is_an_unreadable_source(monkeypatch: pytest.MonkeyPatch) -> None:

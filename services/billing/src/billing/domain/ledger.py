@@ -81,8 +81,7 @@ class Charge:
         return amounts
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the ledger. All lines of an event are one transaction, named by the event's id."""
 
     event_id: UUID

@@ -11,24 +11,32 @@ from common.postgres.pool import Connection
 from billing.domain.ledger import Entry, Month
 from billing.domain.views import LedgerFilter, LedgerLine
 
+_COLUMNS = (
+    "transaction_id",
+    "account",
+    "amount",
+    "kind",
+    "request_id",
+    "event_id",
+    "year",
+    "month",
+    "occurred_at",
+    "booked_at",
+)
+
 
 async def append(connection: Connection, entries: Sequence[Entry], at: datetime) -> None:
-    """Append lines; the database refuses a transaction whose lines do not sum to zero."""
-    await connection.execute(
-        "INSERT INTO ledger_entries (transaction_id, account, amount, kind, request_id, event_id, year, month,"
-        " occurred_at, booked_at)"
-        " SELECT event_id, account, amount, kind, request_id, event_id, year, month, occurred_at, $9"
-        " FROM unnest($1::uuid[], $2::text[], $3::numeric[], $4::text[], $5::text[], $6::int[], $7::int[],"
-        " $8::timestamptz[]) AS e (event_id, account, amount, kind, request_id, year, month, occurred_at)",
-        [entry.event_id for entry in entries],
-        [entry.account for entry in entries],
-        [entry.amount for entry in entries],
-        [entry.kind for entry in entries],
-        [entry.request_id for entry in entries],
-        [entry.month.year for entry in entries],
-        [entry.month.month for entry in entries],
-        [entry.occurred_at for entry in entries],
-        at,
+    """Append lines; the database refuses a transaction whose lines do not sum to zero.
+
+    Copied in, which is cheaper than an INSERT of arrays; the triggers see it as one statement just the same.
+    """
+    await connection.copy_records_to_table(
+        "ledger_entries",
+        records=[
+            (e.event_id, e.account, e.amount, e.kind, e.request_id, e.event_id, *e.month, e.occurred_at, at)
+            for e in entries
+        ],
+        columns=_COLUMNS,
     )
 
 
