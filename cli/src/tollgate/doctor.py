@@ -101,7 +101,7 @@ async def _nats(run_file: RunFile) -> tuple[bool, str]:
     finally:
         with suppress(nats.errors.Error, OSError, EOFError):
             await client.close()
-    seen = {"version": version, "streams": str(streams)}
+    seen = {"version": version.strip("<>").rpartition(" ")[2], "streams": str(streams)}
     if run_file.nats_monitoring_url is None:
         return True, f"{_listed(seen)} (given: see to `sync_interval: always`, or three replicas, there)"
     is_synced = _sync_always(run_file.nats_monitoring_url)

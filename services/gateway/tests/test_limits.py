@@ -118,7 +118,8 @@ async def test_an_abandoned_hold_is_counted_until_it_is_told_and_settled(stack: 
     async with stack.http.stream(
         "POST", "/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEY}"}
     ) as answer:
-        await answer.aiter_lines().__anext__()
+        lines = answer.aiter_lines()
+        await anext(lines)
         [name] = await stack.redis.zrange("holds", 0, -1)
         held = await stack.held()
         assert held > 0
@@ -129,7 +130,7 @@ async def test_an_abandoned_hold_is_counted_until_it_is_told_and_settled(stack: 
         assert events[0].usage.output_tokens == 7
         assert await stack.held() == 0
         assert await stack.spent() == events[0].cost_usd.to_nano_ceiling() > 0
-        async for _ in answer.aiter_lines():  # the gateway was alive after all: the call ends well
+        async for _ in lines:  # the gateway was alive after all: the call ends well
             pass
     estimated, final = await stack.events(2)
     assert final.kind == "final"

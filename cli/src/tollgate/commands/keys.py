@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,7 @@ def _list(as_json: AsJson = False) -> None:
         return
     for item in items:
         state = "enabled" if item["enabled"] else "disabled"
-        budget = f"${item['monthly_budget']} a month" if item["monthly_budget"] is not None else "no budget"
+        budget = f"${Decimal(str(item['monthly_budget'])):.2f} a month" if item["monthly_budget"] is not None else "no budget"
         limit = f"{item['rate_limit']} a minute" if item["rate_limit"] is not None else "no rate limit"
         print(f"{item['id']}  …{item['last4']}  {state:<8}  {limit:<16}  {budget:<18}  {item['name']}")
 

@@ -22,6 +22,7 @@ from catalog_sync.domain.prices import ALWAYS, dated, is_same_content
 
 _FREE = {"input_tokens": Decimal(0), "output_tokens": Decimal(0)}
 _FREE_SUFFIX = ":free"
+_UNKNOWN = ListedPrice(None, ({},))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def normalise(listed: Iterable[ListedModel]) -> tuple[SourcedModel, ...]:
 def prices_of(facts: Facts, schedule: Sequence[ListedPrice]) -> tuple[Price, ...]:
     """The dated prices that a schedule amounts to; none when no price is known."""
     prices: list[Price] = []
-    for listed in schedule:
+    for listed in schedule or (_UNKNOWN,):
         price = _price(facts, listed)
         if price is not None and not (prices and is_same_content(prices[-1], price)):
             starts_at = ALWAYS if not prices or listed.starts_at is None else listed.starts_at
