@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from tollgate.errors import RunnerError
 from tollgate.home import Home
 from tollgate.leftovers import end_leftovers, record_children
 from tollgate.runfile import RunFile, read_run_file, refuse_second
+from tollgate.signals import StopSignals
 
 HOLD = """
 import sys, time
@@ -153,3 +156,29 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunnerError, match=r"file/home cannot be used as the runner's folder: Not a directory"):
         Home(tmp_path / "file" / "home").make()
+
+
+def test_a_request_to_stop_is_noted_and_only_a_later_one_is_insisting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("tollgate.signals.time.monotonic", lambda: now[0])
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignals() as signals:
+        assert not signals.is_requested
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # make passes the same Ctrl-C on
+        assert signals.is_requested
+        assert not signals.is_insisted
+        now[0] = 1.0
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.is_insisted
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not signals.is_requested
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from common.servers.child import last_line, open_log
@@ -59,8 +58,7 @@ def stop_detached(home: Home) -> bool:
         end_leftovers(home.children_file)
         home.run_file.unlink(missing_ok=True)
         return False
-    with suppress(ProcessLookupError):
-        os.kill(holder, signal.SIGTERM)
+    _ask_to_stop(holder)
     deadline = time.monotonic() + _STOP_SECONDS
     while home.holder() is not None:
         if time.monotonic() > deadline:
@@ -69,6 +67,15 @@ def stop_detached(home: Home) -> bool:
             raise RunnerError(f"the runner (pid {holder}) did not stop within {_STOP_SECONDS:g} s and was killed")
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _ask_to_stop(runner: int) -> None:
+    try:
+        os.kill(runner, signal.SIGTERM)
+    except ProcessLookupError:
+        return  # it has just gone by itself
+    except PermissionError:
+        raise RunnerError(f"the runner (pid {runner}) is another user's: stop it as that user") from None
 
 
 def _follow(reading: int, log_path: Path, say: Callable[[str], None]) -> None:

@@ -155,12 +155,15 @@ class Runner:
         """Front door, the other services, servers; each group at once."""
         self._run_file = None
         self._home.run_file.unlink(missing_ok=True)
-        if self._supervisor.pids:
+        is_anything_up = bool(self._supervisor.pids)
+        if is_anything_up:
             self._report.say("stopping")
         others = [service.name for service in STARTED if service.name != "gateway"]
         for group in (["gateway"], others, [server.name for server in reversed(self._own)]):
             self._supervisor.stop(group, lambda: signals.is_insisted)
         self._home.children_file.unlink(missing_ok=True)
+        if is_anything_up:
+            self._report.say(f"stopped; the data stay in {self._home.data}, the logs in {self._home.logs}")
 
     def _describe(self, environments: Environments) -> RunFile:
         addresses, secrets, settings = environments.addresses, environments.secrets, self._settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-
 MEMBERS = {
     "id", "provider_id", "provider_name", "name", "display_name", "description", "cost_per_1m_input",
     "cost_per_1m_output", "context_length", "enabled", "capabilities", "max_output_tokens", "cost_per_1m_cached_input",

@@ -91,7 +91,7 @@ def test_an_id_holds_no_slash() -> None:
 def test_a_price_reads_back_as_it_was_written_down() -> None:
     stepped = {"input_tokens": Quote(Decimal("2.50"), ((1000, Decimal("1E+1")),))}
     [price] = prices_of("m", ListedPrice(None, (stepped,), {"flex": (flat("0.5", "1"),)}))
-    assert price_from(price.version, price.starts_at, **content_of(price)) == price
+    assert repr(price_from(price.version, price.starts_at, **content_of(price))) == repr(price)
     assert content_of(price)["rates"] == {"input_tokens": "2.5"}
     assert content_of(price)["tiers"][0]["rates"] == {"input_tokens": "10"}
 

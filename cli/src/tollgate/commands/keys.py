@@ -27,10 +27,15 @@ def _list(as_json: AsJson = False) -> None:
         print_json(items)
         return
     for item in items:
-        state = "enabled" if item["enabled"] else "disabled"
-        budget = f"${Decimal(str(item['monthly_budget'])):.2f} a month" if item["monthly_budget"] is not None else "no budget"
-        limit = f"{item['rate_limit']} a minute" if item["rate_limit"] is not None else "no rate limit"
-        print(f"{item['id']}  …{item['last4']}  {state:<8}  {limit:<16}  {budget:<18}  {item['name']}")
+        print(_line_of(item))
+
+
+def _line_of(item: dict[str, Any]) -> str:
+    state = "enabled" if item["enabled"] else "disabled"
+    limit, budget = item["rate_limit"], item["monthly_budget"]
+    rate = "no rate limit" if limit is None else f"{limit} a minute"
+    money = "no budget" if budget is None else f"${Decimal(str(budget)):.2f} a month"
+    return f"{item['id']}  …{item['last4']}  {state:<8}  {rate:<14}  {money:<16}  {item['name']}"
 
 
 def _create(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from types import MappingProxyType
 
 from common.money import nano_ceiling
@@ -19,7 +19,8 @@ from common.usage import TOKEN_BUCKETS, Usage
 
 _MILLION = Decimal(1_000_000)
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-_PRECISION = 60
+_ZERO = Decimal(0)
+_EXACT = Context(prec=60)  # more digits than tokens × rate can need, so that nothing is ever rounded
 
 # Where a price names no rate for a bucket, the bucket costs what its broader kind costs.
 _BROADER: Mapping[str, str] = MappingProxyType(
@@ -56,6 +57,15 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The dearest that a price can be, in whole nano-USD: per million input or output tokens, and per request."""
+
+    input_nano: int
+    output_nano: int
+    request_nano: int
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """One dated price of one model. `variants` holds the rates of service tiers (`priority`, `flex` …)."""
 
@@ -65,30 +75,25 @@ class Price:
     variants: Mapping[str, Rates] = field(default_factory=lambda: MappingProxyType({}))
     starts_at: datetime = _ALWAYS
     is_fallback: bool = False
+    ceiling: Ceiling = field(init=False, repr=False, compare=False)
 
-
-FALLBACK = Price(
-    version="fallback",
-    rates=MappingProxyType({"input_tokens": Decimal("0.50"), "output_tokens": Decimal("1.50")}),
-    is_fallback=True,
-)
-"""What a model without a price is charged at: never zero, and the event says so."""
+    def __post_init__(self) -> None:
+        # Worked out once a price, since every call asks for it.
+        object.__setattr__(self, "ceiling", _ceiling(self))
 
 
 def cost(usage: Usage, price: Price, service_tier: str | None = None) -> Decimal:
     """US dollars that this usage costs at this price, exact (no rounding anywhere)."""
     rates = _rates_for(price, usage.prompt_tokens, service_tier)
-    with localcontext() as context:
-        context.prec = _PRECISION
-        total = Decimal(0)
-        for bucket in TOKEN_BUCKETS:
-            tokens: int = getattr(usage, bucket)
-            if tokens:
-                total += tokens * _rate(rates, bucket)
-        total /= _MILLION
-        for unit, count in usage.units.items():
-            total += count * rates.get(unit, Decimal(0))
-        return total + rates.get("request", Decimal(0))
+    total = _ZERO
+    for bucket in TOKEN_BUCKETS:
+        tokens: int = getattr(usage, bucket)
+        if tokens:
+            total = _EXACT.fma(tokens, _rate(rates, bucket), total)
+    total = _EXACT.divide(total, _MILLION)
+    for unit, count in usage.units.items():
+        total = _EXACT.fma(count, rates.get(unit, _ZERO), total)
+    return _EXACT.add(total, rates.get("request", _ZERO))
 
 
 def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int:
@@ -97,20 +102,14 @@ def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int
     Takes the dearest input and output rate over all buckets, tiers and variants, since what the provider will count
     as cached, written or reasoned is not known yet.
     """
-    every = [price.rates, *price.variants.values()]
-    for tier in price.tiers:
-        every += [tier.rates, *tier.variants.values()]
-    dearest_input = max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)
-    dearest_output = max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)
-    per_request = max(rates.get("request", Decimal(0)) for rates in every)
-    with localcontext() as context:
-        context.prec = _PRECISION
-        usd = (input_tokens * dearest_input + output_tokens * dearest_output) / _MILLION + per_request
-    return nano_ceiling(usd)
+    top = price.ceiling
+    return -(-(input_tokens * top.input_nano + output_tokens * top.output_nano) // 1_000_000) + top.request_nano
 
 
 def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
     """The row that holds at an instant: the latest that has started; None when there is none."""
+    if len(prices) == 1 and prices[0].starts_at <= at:
+        return prices[0]
     started: Iterable[Price] = (price for price in prices if price.starts_at <= at)
     return max(started, key=lambda price: price.starts_at, default=None)
 
@@ -129,3 +128,22 @@ def _rate(rates: Rates, bucket: str) -> Decimal:
             return Decimal(0)
         bucket = _BROADER[bucket]
     return rates[bucket]
+
+
+def _ceiling(price: Price) -> Ceiling:
+    every = [price.rates, *price.variants.values()]
+    for tier in price.tiers:
+        every += [tier.rates, *tier.variants.values()]
+    return Ceiling(
+        input_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)),
+        output_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)),
+        request_nano=nano_ceiling(max(rates.get("request", _ZERO) for rates in every)),
+    )
+
+
+FALLBACK = Price(
+    version="fallback",
+    rates=MappingProxyType({"input_tokens": Decimal("0.50"), "output_tokens": Decimal("1.50")}),
+    is_fallback=True,
+)
+"""What a model without a price is charged at: never zero, and the event says so."""

@@ -106,7 +106,9 @@ async def test_nats_syncs_each_message_and_wants_its_login(tmp_path: Path, stops
     assert client.max_payload == 8 * 1024 * 1024
     await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
     await client.close()
-    assert monitored(server)["sync_always"] is True
+    config = monitored(server)
+    assert config["sync_always"] is True
+    assert config["max_storage"] == 128 * 1024**3  # and not three quarters of today's free disk
     with pytest.raises(nats.errors.Error):
         await nats.connect(f"nats://127.0.0.1:{server.port}", allow_reconnect=False)
     assert (tmp_path / "nats" / "nats.conf").stat().st_mode & 0o777 == 0o600

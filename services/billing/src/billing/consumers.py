@@ -19,6 +19,7 @@ from billing.flows import Billing
 log = structlog.get_logger()
 
 _RETRY_SECONDS = 1.0
+_UsageEvent = Envelope[UsageRecorded]
 
 
 def usage_handler(billing: Billing) -> Handle:
@@ -31,7 +32,7 @@ def usage_handler(billing: Billing) -> Handle:
 
 
 def _charge(body: bytes) -> Charge:
-    return charge_of(Envelope[UsageRecorded].model_validate_json(body))
+    return charge_of(_UsageEvent.model_validate_json(body))
 
 
 class KeyNames:

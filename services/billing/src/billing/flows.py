@@ -18,11 +18,10 @@ from nats.js import JetStreamContext
 from billing.domain import ledger
 from billing.domain.audit import Backlog, Findings
 from billing.domain.ledger import Charge, Month
-from billing.domain.views import LedgerFilter, LedgerLine, MonthlySummary, SummaryFilter
+from billing.domain.views import LedgerFilter, LedgerLine, MonthlySummary, SummaryFilter, SummaryPosition
 from billing.store import audit, charges, entries, locks, months
 from billing.store.backlog import backlog
 from billing.store.counters import Counters
-from billing.store.months import SummaryPosition
 
 _COUNTERS_AT_ONCE = 500
 _EXAMPLES = 5

@@ -92,17 +92,19 @@ class CallLog:
     dropped_params: tuple[str, ...] = ()
 
 
-def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind, source: str) -> tuple[str, bytes]:
-    """The event of a call as (subject, JSON). The last attempt is the one that answered, or that failed last."""
+def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind, source: str) -> tuple[str, str, bytes]:
+    """The event of a call as (id, subject, JSON). The last attempt is the one that answered, or that failed last."""
     last = attempts[-1]
     usage = last.usage or NOTHING
+    event_id = usage_event_id(call.request_id, kind)
+    started_at = rfc3339(call.started_at)
     body = {
         "specversion": "1.0",
-        "id": usage_event_id(call.request_id, kind),
+        "id": event_id,
         "source": source,
         "type": USAGE_RECORDED,
         "subject": call.request_id,
-        "time": rfc3339(call.started_at),
+        "time": started_at,
         "datacontenttype": "application/json",
         "data": {
             "kind": kind,
@@ -134,7 +136,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
             "budgets": [f"key:{call.api_key_id}"],
             "period": call.period,
-            "started_at": rfc3339(call.started_at),
+            "started_at": started_at,
             "latency_ms": call.latency_ms,
             "ttft_ms": call.ttft_ms,
             "attempts": [_attempt(attempt) for attempt in attempts],
@@ -146,7 +148,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "content_ref": None,
         },
     }
-    return recorded_subject(last.provider_type, call.api_key_id), msgspec.json.encode(body)
+    return event_id, recorded_subject(last.provider_type, call.api_key_id), msgspec.json.encode(body)
 
 
 def encode_rejected(

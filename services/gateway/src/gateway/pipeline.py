@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 from common.clock import Clock
-from common.ids import usage_event_id
 from common.money import plain
+from common.pricing import Price
 from common.usage import Usage
 
 from gateway.api.chat import ChatRequest
@@ -114,8 +114,8 @@ class Pipeline:
     async def _admit(self, call: Running, deployment: Deployment, failure: ProviderFailed | None) -> bytes | None:
         """Hold the worst case of the next attempt and write its request. Raises Refusal for a first attempt; a later
         one that is refused gives None, and the failure before it stands."""
-        request, model, at = call.request, deployment.model, self.clock.now()
-        price = model.price_at(at)
+        request, model = call.request, deployment.model
+        price = model.price_at(call.log.started_at)
         tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
         most = request.output_tokens or default_output(
             request.text_bytes, model.max_output_tokens, model.context_length
@@ -147,16 +147,15 @@ class Pipeline:
                 return None
             call.client.extra_headers.extend(refused_headers(call.key, decided))
             raise refusal_of(decided)
-        self._admitted(call, deployment, decided, number)
+        self._admitted(call, deployment, price, decided)
         if request.output_tokens is None and not call.attempts[1:]:
             call.headers.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
         return openai.encode_request(
             request.members, deployment.provider, deployment.model_name, decided.output_tokens, request.streamed
         )
 
-    def _admitted(self, call: Running, deployment: Deployment, admitted: Admitted, number: int) -> None:
-        log, key = call.log, call.key
-        price = deployment.model.price_at(self.clock.now())
+    def _admitted(self, call: Running, deployment: Deployment, price: Price, admitted: Admitted) -> None:
+        log, key, number = call.log, call.key, len(call.attempts) + 1
         log.period = admitted.period
         log.simulated = deployment.is_simulated
         if number == 1:
@@ -335,9 +334,7 @@ class Pipeline:
         so that what was spent is counted all the same."""
         call.log.latency_ms = self._elapsed_ms(call)
         call.attempt.latency_ms = call.attempt.latency_ms or call.log.latency_ms
-        request_id = call.log.request_id
-        subject, event = encode_usage(call.log, call.attempts, "final", self.source)
-        await self.recorder.make_safe(usage_event_id(request_id, "final"), subject, event)
+        await self.recorder.make_safe(*encode_usage(call.log, call.attempts, "final", self.source))
         await self._settle(call)
 
     async def _settle(self, call: Running) -> None:

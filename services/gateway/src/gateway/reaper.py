@@ -14,7 +14,6 @@ from decimal import Decimal
 import msgspec
 import structlog
 from common.clock import Clock
-from common.ids import usage_event_id
 from common.money import NANO, nano_ceiling
 from common.pricing import FALLBACK, cost
 from common.usage import NOTHING, Usage
@@ -85,8 +84,7 @@ class Reaper:
     async def _tell(self, hold: Abandoned) -> None:
         call = msgspec.json.decode(hold.call, type=_Call)
         attempt = self._attempt(hold, call)
-        subject, event = encode_usage(_log_of(hold, call), [attempt], "estimated", self._source)
-        await self._recorder.make_safe(usage_event_id(hold.request_id, "estimated"), subject, event)
+        await self._recorder.make_safe(*encode_usage(_log_of(hold, call), [attempt], "estimated", self._source))
         await self._limiter.settle(
             hold.request_id,
             hold.attempt,

@@ -52,6 +52,8 @@ class Talk:
     async def say(self, *pieces: bytes) -> None:
         """Each piece in a write of its own, with a turn of the loop between."""
         for piece in pieces:
+            if self.writer.is_closing():
+                raise ConnectionResetError  # what asyncio's transport says late, and uvloop's as a RuntimeError
             self.writer.write(piece)
             await self.writer.drain()
             await asyncio.sleep(0)

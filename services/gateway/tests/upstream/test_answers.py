@@ -24,7 +24,7 @@ MANY_WAYS = {
     "chunked": CHUNKED + b"5\r\nhello\r\n1;note=x\r\n \r\n5\r\nworld\r\n0\r\n\r\n",
     "chunked with trailers": CHUNKED + b"b\r\nhello world\r\n0\r\nx-sum: 1\r\n\r\n",
     "after interim answers": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + SIZED,
-    "after an empty line": b"\r\n" + SIZED,
+    "after empty lines": b"\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\r\n" + SIZED,
     "no reason phrase": b"HTTP/1.1 200\r\nContent-Length: 11\r\n\r\nhello world",
 }
 

@@ -25,8 +25,8 @@ async def test_giving_up_before_the_headers_closes_the_connection(client, serve,
     task = asyncio.ensure_future(client.send(provider.ask(), patient))
     await asyncio.sleep(0.05)
     await give_up(task)
-    assert await provider.talks[0].hung_up()
     assert client.stats().open == 0
+    assert await provider.talks[0].hung_up()
 
 
 async def test_giving_up_within_the_body_closes_the_connection(client, serve, patient):
@@ -41,8 +41,8 @@ async def test_giving_up_within_the_body_closes_the_connection(client, serve, pa
     task = asyncio.ensure_future(response.read())
     await asyncio.sleep(0.01)
     await give_up(task)
-    assert await provider.talks[0].hung_up()
     assert client.stats().open == 0
+    assert await provider.talks[0].hung_up()
 
 
 async def test_giving_up_while_sending_a_large_request_closes_the_connection(client, serve, patient):
@@ -56,9 +56,9 @@ async def test_giving_up_while_sending_a_large_request_closes_the_connection(cli
     task = asyncio.ensure_future(client.send(provider.ask(body=bytes(30_000_000)), patient))
     await asyncio.sleep(0.1)
     await give_up(task)
+    assert client.stats().open == 0
     go_on.set()
     assert await provider.talks[0].hung_up()
-    assert client.stats().open == 0
 
 
 async def test_giving_up_while_connecting_leaves_nothing_open(client, serve, patient):
@@ -68,8 +68,8 @@ async def test_giving_up_while_connecting_leaves_nothing_open(client, serve, pat
     await asyncio.sleep(0.05)
     assert client.stats().open == 1
     await give_up(task)
-    assert await provider.talks[0].hung_up()
     assert client.stats().open == 0
+    assert await provider.talks[0].hung_up()
 
 
 async def test_giving_up_in_the_queue_does_not_lose_the_place_of_the_others(make_client, serve, patient):
@@ -105,6 +105,34 @@ async def test_giving_up_in_the_turn_in_which_a_connection_is_handed_over_passes
     assert len(provider.talks) == 2  # the third has connected
     await give_up(third)
     assert (client.stats().open, client.stats().waiting) == (0, 0)
+
+
+async def test_giving_up_in_the_turn_in_which_a_used_connection_is_handed_over_passes_it_on(
+    make_client, serve, patient
+):
+    async def script(talk):
+        while await talk.listen():
+            await asyncio.sleep(0.05)
+            await talk.answer(b"ok")
+
+    provider = await serve(script)
+    client = make_client(max_connections=1)
+    tasks = [asyncio.ensure_future(client.send(provider.ask(), patient)) for _ in range(3)]
+    await asyncio.sleep(0.02)
+    pool = client._pools[provider.origin]
+    hand_over = pool.released
+
+    def hand_over_to_one_who_leaves(connection):
+        pool.released = hand_over
+        hand_over(connection)
+        tasks[1].cancel()
+
+    pool.released = hand_over_to_one_who_leaves
+    async with asyncio.timeout(2):
+        first, second, third = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(second, asyncio.CancelledError)
+    assert (await first.body(10), await third.body(10)) == (b"ok", b"ok")
+    assert (client.stats().created, client.stats().idle, len(provider.requests)) == (1, 1, 2)
 
 
 async def test_a_thousand_calls_given_up_at_random_leave_no_trace(make_client, serve, patient, eventually):

@@ -73,6 +73,50 @@ async def test_an_answer_that_comes_before_the_request_is_through_is_taken_and_t
     assert client.stats().open == 0
 
 
+async def test_a_connection_with_half_a_request_on_it_is_not_used_again(client, serve, patient):
+    async def script(talk):
+        await talk.reader.readuntil(b"\r\n\r\n")
+        await talk.say(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n")
+        while (await talk.reader.read(1_000_000)) and not talk.reader.at_eof():
+            if not talk.reader._buffer:
+                await asyncio.sleep(0.1)
+                if not talk.reader._buffer:
+                    break  # everything that was handed to the transport has gone through
+        await talk.say(b"no")
+        await talk.hear_end()
+
+    provider = await serve(script)
+    response = await client.send(provider.ask(body=bytes(30_000_000)), patient)
+    assert (response.status, await response.body(10)) == (413, b"no")
+    assert client.stats().open == 0
+
+
+async def test_a_request_may_take_longer_than_the_first_byte_deadline_as_long_as_it_moves(client, serve, patient):
+    is_stalling = False
+
+    async def script(talk):
+        while received := await talk.reader.read(1_000_000):
+            await asyncio.sleep(len(received) / 20_000_000)
+            if is_stalling:
+                await asyncio.sleep(5)
+            if received.endswith(b"end"):
+                await talk.answer(b"ok")
+
+    provider = await serve(script)
+    body = bytes(20_000_000) + b"end"
+    hurried = type(patient)(5, 0.4, 5, 20)
+    started = asyncio.get_running_loop().time()
+    response = await client.send(provider.ask(body=body), hurried)
+    assert await response.body(10) == b"ok"
+    assert asyncio.get_running_loop().time() - started > 0.6
+    task = asyncio.ensure_future(client.send(provider.ask(body=body), hurried))
+    await asyncio.sleep(0.3)
+    is_stalling = True
+    with pytest.raises(UpstreamTimeout) as caught:
+        await asyncio.wait_for(task, 2)
+    assert caught.value.phase == "first_byte"
+
+
 async def test_leaving_before_the_end_closes_the_connection_at_once(serve, client, patient):
     async def script(talk):
         await talk.listen()
@@ -82,9 +126,9 @@ async def test_leaving_before_the_end_closes_the_connection_at_once(serve, clien
     provider = await serve(script)
     async with await client.send(provider.ask(), patient) as response:
         assert await response.read() == b"hello"
-    assert await provider.talks[0].hung_up()
     stats = client.stats()
     assert (stats.open, stats.closed) == (0, 1)
+    assert await provider.talks[0].hung_up()
     with pytest.raises(UpstreamCut):
         await response.read()
 

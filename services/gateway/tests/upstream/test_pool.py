@@ -49,7 +49,7 @@ async def test_origins_do_not_share_connections(client, serve, patient):
     [
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=1, max=5\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokH",

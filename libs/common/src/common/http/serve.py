@@ -19,6 +19,7 @@ def serve(app: Any, *, host: str, port: int, grace_seconds: int = 30, **options:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,
         **{"loop": "uvloop", "http": "httptools", **options},
     )

@@ -17,6 +17,10 @@ from common.servers.private_file import write_private
 from common.servers.running import SERVER_ENV, RunningServer
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+# Said outright: left to itself the server takes three quarters of what is free at each start, and on a disk that has
+# filled since would not take its own streams back. What a disk really holds shows when it is written to.
+MAX_STORED_BYTES = 128 * 1024**3
+MAX_MEMORY_BYTES = 256 * 1024**2
 
 
 def start_nats(
@@ -61,6 +65,8 @@ max_payload: {MAX_PAYLOAD_BYTES}
 jetstream {{
   store_dir: {text(str(data_dir.absolute()))}
   sync_interval: {sync}
+  max_file_store: {MAX_STORED_BYTES}
+  max_memory_store: {MAX_MEMORY_BYTES}
 }}
 authorization {{
   user: {text(user)}

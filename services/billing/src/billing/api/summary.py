@@ -11,8 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from billing.api.dependencies import Flows, Signed, Wanted, visible_user
-from billing.domain.views import MonthlySummary, SummaryFilter
-from billing.store.months import SummaryPosition
+from billing.domain.views import MonthlySummary, SummaryFilter, SummaryPosition
 
 router = APIRouter(prefix="/api/v1/billing", tags=["billing"])
 

@@ -23,6 +23,10 @@ class MonthlySummary:
     total_cost: Decimal
 
 
+SummaryPosition = tuple[int, int, str]
+"""Where a page of summaries ended: year, month, key (empty for calls without one)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SummaryFilter:
     """Which monthly rows are asked for; None asks for all. `user_id` limits to one user's own."""

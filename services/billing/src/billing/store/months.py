@@ -10,10 +10,7 @@ import asyncpg
 from common.postgres.pool import Connection
 
 from billing.domain.ledger import Month, MonthlyRow, Tally
-from billing.domain.views import MonthlySummary, SummaryFilter
-
-SummaryPosition = tuple[int, int, str]
-"""Where a page of summaries ended: year, month, key (empty for calls without one)."""
+from billing.domain.views import MonthlySummary, SummaryFilter, SummaryPosition
 
 
 async def add(connection: Connection, differences: Mapping[MonthlyRow, Tally]) -> None:

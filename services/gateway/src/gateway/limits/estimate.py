@@ -49,6 +49,9 @@ def default_output(text_bytes: int, max_output: int | None, context_length: int 
 
 def bound(price: Price, input_tokens: int, output_tokens: int, choices: int) -> Bound:
     """The bound of one attempt at a price; every choice may use the whole output maximum."""
-    empty = upper_bound_nano(price, input_tokens, 0)
-    per_million = upper_bound_nano(price, input_tokens, 1_000_000) - empty
-    return Bound(input_tokens, output_tokens, empty, per_million * choices)
+    return Bound(
+        input_tokens,
+        output_tokens,
+        upper_bound_nano(price, input_tokens, 0),
+        price.ceiling.output_nano * choices,
+    )

@@ -19,7 +19,6 @@ from gateway.upstream.client import (
     UpstreamRequest,
     UpstreamResponse,
     UpstreamTimeout,
-    header_block,
 )
 
 _MAX_ERROR_BYTES = 64 * 1024
@@ -40,7 +39,7 @@ async def open_attempt(
         b"POST",
         deployment.origin,
         deployment.path + path.encode(),
-        deployment.headers + header_block([(b"x-client-request-id", request_id.encode())]),
+        deployment.headers + b"x-client-request-id: %b\r\n" % request_id.encode(),
         body,
     )
     try:

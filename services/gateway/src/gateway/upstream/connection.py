@@ -101,12 +101,14 @@ class Connection(asyncio.Protocol):
         """Hands the body over as fast as the provider takes it. An answer that comes early stops the sending."""
         self._is_sending = True
         for start in range(0, len(body), _SLICE_BYTES):
-            while self._is_write_paused and not response.status:
+            # A transport that is closing is about to fail the response; until then uvloop's raises at a write.
+            while (self._is_write_paused or not self.is_open) and not response.status:
                 await response.wait()
             if response.status:
                 return  # `_is_sending` stays: the provider has part of a request, the connection is of no further use
             transport.write(body[start : start + _SLICE_BYTES])
             response.phase_at = self._loop.time() + response.deadlines.first_byte_seconds
+            self.arm(response.phase_at)
         self._is_sending = False
 
     def _expect_answer(self) -> None:
@@ -218,10 +220,10 @@ class Connection(asyncio.Protocol):
 
     def _start_of_head(self, raw: bytes) -> int:
         """Where the final answer begins: behind the interim ones, and behind empty lines, which the parser skips."""
-        start = 0
+        rest = raw.lstrip(b"\r\n")
         for _ in range(self._informational):
-            start = raw.index(b"\r\n\r\n", start) + 4
-        return len(raw) - len(raw[start:].lstrip(b"\r\n"))
+            rest = rest[rest.index(b"\r\n\r\n") :].lstrip(b"\r\n")
+        return len(raw) - len(rest)
 
     def _is_framed(self, lowered: bytes) -> bool:
         """Whether an answer without Content-Length says where it ends."""
@@ -254,7 +256,8 @@ class Connection(asyncio.Protocol):
         """The reader has emptied its buffer: let the provider go on."""
         if self._is_paused and self._transport is not None:
             self._is_paused = False
-            self._transport.resume_reading()
+            if self.is_open:
+                self._transport.resume_reading()
 
     # The ways a call ends.
 
@@ -264,9 +267,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         assert self._owner is not None
-        keeps = self._keeps and not (is_damaged or self._has_surplus or self._is_sending)
+        keeps = self._keeps and self._idle_seconds > 0
+        keeps = keeps and not (is_damaged or self._has_surplus or self._is_sending)
         response.finish()
-        if not keeps or transport.get_write_buffer_size() or transport.is_closing():
+        if not keeps or transport.get_write_buffer_size() or not self.is_open:
             self.retire()
             return
         if self._is_paused:
@@ -329,6 +333,11 @@ class Connection(asyncio.Protocol):
         else:
             self.fail(response.timeout())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether, as far as the loop knows, bytes can be written to it."""
+        return not self.is_closed and self._transport is not None and not self._transport.is_closing()
+
     def is_fit(self, now: float) -> bool:
         """Whether an idle connection may carry the next call.
 
@@ -336,10 +345,9 @@ class Connection(asyncio.Protocol):
         is a gap in which a request would be written into a dead connection, and nobody could tell whether it was
         processed. Here nothing has been written yet, so going to another connection is no repetition at all.
         """
-        transport = self._transport
-        if transport is None or self.is_closed or transport.is_closing() or now >= self.idle_until:
+        if not self.is_open or now >= self.idle_until:
             return False
-        return not self._look.poll(0)  # an end of file, an error, or bytes that no request has asked for
+        return not self._look.poll(0)  # not: an end of file, an error, or bytes that no request has asked for
 
 
 def _reason(error: Exception) -> str:

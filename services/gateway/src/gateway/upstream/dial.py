@@ -83,7 +83,8 @@ class Dialer:
             connection.retire()
             plain.close()
             raise
-        if connection.is_closed:
+        if not connection.is_open:
+            connection.retire()
             raise ConnectFailed(f"no connection to {origin.host}:{origin.port}: it was closed as soon as it was open")
         return connection
 

@@ -116,10 +116,14 @@ def refuse_raises(old: KeyTerms, changed: KeyTerms) -> None:
         before, after = getattr(old, name), getattr(changed, name)
         if before is not None and (after is None or after > before):
             raise OnlyAdmins(f"{name}: only an admin may raise this")
-    if old.allowed_models is not None and not set(changed.allowed_models or ("*",)) <= set(old.allowed_models):
+    if _allows_more(old.allowed_models, changed.allowed_models):
         raise OnlyAdmins("allowed_models: only an admin may allow more")
     if old.expires_at is not None and (changed.expires_at is None or changed.expires_at > old.expires_at):
         raise OnlyAdmins("expires_at: only an admin may put this off")
+
+
+def _allows_more(old: tuple[str, ...] | None, changed: tuple[str, ...] | None) -> bool:
+    return old is not None and (changed is None or not set(changed) <= set(old))
 
 
 def refuse_switching_on(key: VirtualKey, changed: KeyTerms, actor_id: str) -> None:

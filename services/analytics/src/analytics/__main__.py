@@ -1,0 +1,5 @@
+"""`python -m analytics` runs the service."""
+
+from analytics.main import run
+
+run()

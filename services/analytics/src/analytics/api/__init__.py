@@ -1,0 +1,1 @@
+"""Analytics' HTTP API: the request log, and what calls cost."""

@@ -1,0 +1,1 @@
+"""Where the request log and its rollups are kept: SQL, one function a statement."""

@@ -1,0 +1,77 @@
+"""The audit trail: append-only, chained, for admins."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+
+async def broken_at(vault: Any) -> int | None:
+    broken: int | None = await vault.app.state.services.keyvault.audit_trail.verify()
+    return broken
+
+
+async def test_entries_made_side_by_side_form_one_chain(vault: Any) -> None:
+    admin = await vault.admin()
+    await asyncio.gather(*(vault.make_key(admin) for _ in range(12)))
+    assert await vault.owner.fetchval("SELECT array_agg(id ORDER BY id) FROM audit_entries") == list(range(1, 13))
+    assert await broken_at(vault) is None
+
+
+async def test_the_trail_comes_in_pages_with_the_newest_first(vault: Any) -> None:
+    admin = await vault.admin()
+    for _ in range(5):
+        await vault.make_key(admin)
+    first = (await vault.call("GET", "/api/v1/audit?limit=3", admin)).json()
+    rest = (await vault.call("GET", f"/api/v1/audit?limit=3&cursor={first['next_cursor']}", admin)).json()
+    assert [entry["id"] for entry in first["items"] + rest["items"]] == ["5", "4", "3", "2", "1"]
+    assert rest["next_cursor"] is None
+    assert first["items"][2]["previous_hash"] == rest["items"][0]["hash"]
+    for wrong in ("x", "WyJ4Il0", "Wy0xXQ", "WzFlNDAwXQ"):
+        assert (await vault.call("GET", f"/api/v1/audit?cursor={wrong}", admin)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit_entries SET actor = 'somebody else' WHERE id = 3",
+        "UPDATE audit_entries SET at = at + interval '1 microsecond' WHERE id = 3",
+        "UPDATE audit_entries SET detail = '{}' WHERE id = 3",
+        "DELETE FROM audit_entries WHERE id = 3",
+    ],
+)
+async def test_a_tampered_row_is_found_even_when_the_trigger_was_switched_off(vault: Any, tampering: str) -> None:
+    admin = await vault.admin()
+    for _ in range(5):
+        await vault.make_key(admin)
+    await vault.owner.execute("ALTER TABLE audit_entries DISABLE TRIGGER audit_entries_append_only")
+    await vault.owner.execute(tampering)
+    assert await broken_at(vault) == 3
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit_entries SET actor = 'x'", "DELETE FROM audit_entries",
+                                       "TRUNCATE audit_entries"])  # fmt: skip
+async def test_neither_the_service_nor_the_owner_can_rewrite_the_trail(vault: Any, statement: str) -> None:
+    await vault.make_key(await vault.admin())
+    service = await asyncpg.connect(vault.environment["KEYVAULT_DATABASE_URL"])
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(statement)
+    finally:
+        await service.close()
+    with pytest.raises(asyncpg.RaiseError, match="append-only"):
+        await vault.owner.execute(statement)
+    assert await broken_at(vault) is None
+
+
+async def test_a_change_whose_audit_row_cannot_be_written_does_not_happen(vault: Any) -> None:
+    admin = await vault.admin()
+    await vault.owner.execute("ALTER TABLE audit_entries ADD CHECK (false) NOT VALID")
+    answer = await vault.call("POST", "/api/v1/keys", admin, {"name": "a"})
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "internal error"}
+    assert await vault.bucket("keys") == {}
+    assert (await vault.call("GET", "/api/v1/keys", admin)).json()["items"] == []

@@ -1,0 +1,123 @@
+"""Settings: a wrong or missing one is one line that names it and never shows it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from common.providers.registry import PROVIDERS
+from common.settings import SettingsError, example_of, read
+from cryptography.fernet import Fernet
+from keyvault.settings import KeyvaultSettings
+
+KEY, OTHER_KEY, THIRD_KEY = (Fernet.generate_key().decode() for _ in range(3))
+GOOD = {
+    "KEYVAULT_DATABASE_URL": "postgresql://keyvault:pw@127.0.0.1:5432/tollgate",
+    "NATS_URL": "nats://127.0.0.1:4222",
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "JWT_PRIVATE_KEY": base64.urlsafe_b64encode(b"k" * 32).decode(),
+    "BYOK_ENCRYPTION_KEYS": KEY,
+    "GATEWAY_SERVICE_TOKEN": "g" * 32,
+    "CATALOG_SYNC_SERVICE_TOKEN": "c" * 32,
+}
+
+
+@pytest.fixture
+def settings_from(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Reads settings from good variables with some changes; None removes one."""
+    for name in [
+        *(row.env for row in PROVIDERS.values() if row.env),
+        "ENCRYPTION_KEY",
+        "BYOK_ENCRYPTION_KEY",
+        "SIGNUP",
+    ]:
+        monkeypatch.delenv(name, raising=False)
+
+    def of(**changes: str | None) -> KeyvaultSettings:
+        for name, value in {**GOOD, **changes}.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        return read(KeyvaultSettings)
+
+    return of
+
+
+def test_good_settings_are_read(settings_from: Any) -> None:
+    settings = settings_from()
+    assert (settings.http_port, settings.signup, settings.simulator_url) == (8083, "closed", None)
+    assert settings.provider_keys == {}
+
+
+WRONG = [
+    ("KEYVAULT_DATABASE_URL", None),
+    ("KEYVAULT_DATABASE_URL", "mysql://x"),
+    ("REDIS_URL", None),
+    ("REDIS_URL", "127.0.0.1:6379"),
+    ("JWT_PRIVATE_KEY", None),
+    ("JWT_PRIVATE_KEY", "tooshortkey"),
+    ("BYOK_ENCRYPTION_KEYS", None),
+    ("BYOK_ENCRYPTION_KEYS", "nofernetkey"),
+    ("BYOK_ENCRYPTION_KEYS", f"{KEY},nofernetkey"),
+    ("GATEWAY_SERVICE_TOKEN", None),
+    ("GATEWAY_SERVICE_TOKEN", "short-token"),
+    ("CATALOG_SYNC_SERVICE_TOKEN", None),
+    ("CATALOG_SYNC_SERVICE_TOKEN", "ü" * 40),
+    ("SIGNUP", "perhaps"),
+    ("SIMULATOR_URL", "localhost:8090"),
+    ("OPENAI_API_KEY", "sk with spaces"),
+    ("TOLLGATE_ADMIN_EMAIL", "root@example.com"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_setting_is_named_in_one_line_without_its_value(
+    settings_from: Any, name: str, value: str | None
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        settings_from(**{name: value})
+    line = str(refusal.value)
+    assert line.startswith(name)
+    assert "\n" not in line
+    assert value is None or value not in line
+
+
+def test_a_short_admin_password_is_refused(settings_from: Any) -> None:
+    with pytest.raises(SettingsError, match="TOLLGATE_ADMIN_PASSWORD is wrong: should have 8 to 1024"):
+        settings_from(TOLLGATE_ADMIN_EMAIL="root@example.com", TOLLGATE_ADMIN_PASSWORD="seven77")
+
+
+def test_master_keys_come_from_three_variables_newest_first_each_once(settings_from: Any) -> None:
+    settings = settings_from(
+        BYOK_ENCRYPTION_KEYS=f"{KEY}, {OTHER_KEY},", BYOK_ENCRYPTION_KEY=OTHER_KEY, ENCRYPTION_KEY=THIRD_KEY
+    )
+    assert [key.reveal() for key in settings.master_keys] == [KEY, OTHER_KEY, THIRD_KEY]
+    alone = settings_from(BYOK_ENCRYPTION_KEYS=None, BYOK_ENCRYPTION_KEY=None, ENCRYPTION_KEY=THIRD_KEY)
+    assert [key.reveal() for key in alone.master_keys] == [THIRD_KEY]
+
+
+@pytest.mark.parametrize("row", [row for row in PROVIDERS.values() if row.env], ids=lambda row: row.type)
+def test_every_providers_usual_variable_is_taken(settings_from: Any, row: Any) -> None:
+    settings = settings_from(**{row.env: " sk-from-environment\n"})
+    assert {name: key.reveal() for name, key in settings.provider_keys.items()} == {row.type: "sk-from-environment"}
+
+
+def test_an_empty_variable_counts_as_not_set(settings_from: Any) -> None:
+    settings = settings_from(OPENAI_API_KEY="", SIMULATOR_URL="", TOLLGATE_ADMIN_EMAIL="")
+    assert (settings.provider_keys, settings.simulator_url, settings.admin_email) == ({}, None, None)
+
+
+def test_settings_do_not_print_their_secrets(settings_from: Any) -> None:
+    settings = settings_from(OPENAI_API_KEY="sk-from-environment")
+    printed = repr(settings) + str(settings)
+    for secret in (KEY, "g" * 32, "c" * 32, GOOD["JWT_PRIVATE_KEY"], "sk-from-environment"):
+        assert secret not in printed
+
+
+def test_the_example_file_explains_every_variable() -> None:
+    example = example_of([KeyvaultSettings])
+    for name in (*GOOD, "OPENAI_API_KEY", "SIGNUP", "ENCRYPTION_KEY"):
+        assert f"\n{name}=" in f"\n{example}" or f"# {name}=" in example
+    assert "***" not in example

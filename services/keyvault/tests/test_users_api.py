@@ -1,0 +1,66 @@
+"""Users as admins see and change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.contracts.snapshots import KeySnapshot
+
+
+async def test_admins_list_users_in_pages_without_their_hashes(vault: Any) -> None:
+    admin = await vault.admin()
+    people = [await vault.person() for _ in range(3)]
+    first = await vault.call("GET", "/api/v1/users?limit=2", admin)
+    following = await vault.call("GET", f"/api/v1/users?limit=2&cursor={first.json()['next_cursor']}", admin)
+    seen = [item["id"] for page in (first, following) for item in page.json()["items"]]
+    assert seen == [person.id for person in reversed([admin, *people])]
+    assert following.json()["next_cursor"] is None
+    assert "argon2" not in first.text
+    assert first.json()["items"][0].keys() == {
+        "id", "email", "name", "role", "tier", "enabled", "created_at", "updated_at"
+    }  # fmt: skip
+
+
+async def test_a_wrong_change_is_refused(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person()
+    for body in ({"role": "king"}, {"tier": None}, {"enabled": "maybe"}, {"email": "x@example.com"}):
+        assert (await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, body)).status_code == 422
+    assert (await vault.call("PATCH", "/api/v1/users/nobody", admin, {"tier": "trial"})).status_code == 404
+    assert (await vault.call("PATCH", "/api/v1/users/nul%00", admin, {"tier": "trial"})).status_code == 422
+
+
+async def test_a_change_that_changes_nothing_ends_no_session(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person(tier="starter")
+    answer = await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter", "enabled": True})
+    assert answer.status_code == 200
+    assert f"user.{user.id}" not in await vault.bucket("sessions")
+    assert "user.changed" not in await vault.audit_actions()
+
+
+async def test_the_last_admin_cannot_step_down(vault: Any) -> None:
+    admin = await vault.admin()
+    for body in ({"role": "user"}, {"enabled": False}):
+        assert (await vault.call("PATCH", f"/api/v1/users/{admin.id}", admin, body)).status_code == 409
+    await vault.admin()
+    assert (await vault.call("PATCH", f"/api/v1/users/{admin.id}", admin, {"role": "user"})).status_code == 200
+
+
+async def test_keys_follow_their_owners_tier_unless_they_have_their_own(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person()
+    inherited = await vault.make_key(user)
+    own = await vault.make_key(admin, user_id=user.id, tier="professional")
+    await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter"})
+    told = {key: KeySnapshot.model_validate_json(body) for key, body in (await vault.bucket("keys")).items()}
+    assert told[inherited["id"]].tier == "starter"
+    assert told[own["id"]].tier == "professional"
+    shown = (await vault.call("GET", f"/api/v1/keys/{inherited['id']}", admin)).json()
+    assert shown["tier"] == "starter"
+
+
+async def test_a_change_says_in_the_trail_who_changed_what(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person()
+    headers = {**admin.headers, "x-forwarded-for": "203.0.113.9"}
+    await vault.client.patch(f"/api/v1/users/{user.id}", json={"tier": "starter"}, headers=headers)
+    [entry] = (await vault.call("GET", "/api/v1/audit?limit=1", admin)).json()["items"]
+    assert (entry["actor"], entry["action"], entry["subject"]) == (admin.id, "user.changed", user.id)
+    assert (entry["origin"], entry["detail"]) == ("203.0.113.9", {"tier": "starter"})
