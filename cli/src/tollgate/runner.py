@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from common.servers.child import Child, describe_exit, log_tail
@@ -44,10 +43,6 @@ class Report(Protocol):
     def ready(self, run_file: RunFile) -> None: ...
 
 
-class Stopped(Exception):
-    """Someone asked to stop before the stack was ready."""
-
-
 class Runner:
     """Runs one stack on one folder."""
 
@@ -65,7 +60,7 @@ class Runner:
     def run(self) -> None:
         """Start everything, tell when it is ready, watch until told to stop, stop everything.
 
-        Raises TollgateError when it cannot start; returns when it was asked to stop.
+        Raises TollgateError when it cannot start, or was asked to stop before it was ready.
         """
         refuse_second(self._home)
         with StopSignals() as signals, self._home.held():
@@ -73,9 +68,8 @@ class Runner:
             if left:
                 self._report.say(f"ended what a killed runner had left: {', '.join(left)}")
             try:
-                with suppress(Stopped):
-                    self._start(signals)
-                    self._watch(signals)
+                self._start(signals)
+                self._watch(signals)
             finally:
                 self._stop(signals)
 
@@ -204,4 +198,4 @@ class Runner:
 
     def _stop_if_asked(self, signals: StopSignals) -> None:
         if signals.is_requested:
-            raise Stopped
+            raise RunnerError("stopped on request before it was ready")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from common.http.sessions import Caller, current_caller
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
+from pydantic import StringConstraints
 
 from analytics.flows import Analytics
 
@@ -16,8 +17,8 @@ async def _analytics(request: Request) -> Analytics:
 
 Flows = Annotated[Analytics, Depends(_analytics)]
 Signed = Annotated[Caller, Depends(current_caller)]
-Wanted = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]*$")]
-"""A text to filter by; Postgres holds none with a zero byte."""
+Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
+"""A text to look for; Postgres holds none with a zero byte."""
 
 
 def visible_user(caller: Caller) -> str | None:

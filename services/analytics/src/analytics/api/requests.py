@@ -8,10 +8,10 @@ from typing import Annotated
 from common.contracts.usage import Source, Status, UsageRecorded
 from common.errors import BadRequest
 from common.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import AfterValidator
 
-from analytics.api.dependencies import Flows, Signed, Wanted, visible_user
+from analytics.api.dependencies import Flows, Signed, Text, visible_user
 from analytics.domain.log import LoggedCall, Position, RequestFilter
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
@@ -25,7 +25,6 @@ def _in_utc(at: datetime) -> datetime:
 
 
 Instant = Annotated[datetime | None, AfterValidator(lambda at: at and _in_utc(at))]
-RequestId = Annotated[str, Path(max_length=256, pattern=r"^[^\x00]*$")]
 
 
 class LoggedRequest(UsageRecorded):
@@ -39,17 +38,17 @@ class LoggedRequest(UsageRecorded):
 async def get_requests(
     analytics: Flows,
     caller: Signed,
-    api_key_id: Wanted = None,
-    user_id: Wanted = None,
-    team_id: Wanted = None,
-    provider: Wanted = None,
-    model: Wanted = None,
+    api_key_id: Text | None = None,
+    user_id: Text | None = None,
+    team_id: Text | None = None,
+    provider: Text | None = None,
+    model: Text | None = None,
     status: Status | None = None,
     source: Source | None = None,
-    tag: Annotated[Wanted, Query(description="`name`, or `name:value`")] = None,
+    tag: Annotated[Text | None, Query(description="`name`, or `name:value`")] = None,
     from_at: Annotated[Instant, Query(alias="from")] = None,
     to_at: Annotated[Instant, Query(alias="to")] = None,
-    q: Annotated[Wanted, Query(description="looked for in ids, names and errors")] = None,
+    q: Annotated[Text | None, Query(description="looked for in ids, names and errors")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[LoggedRequest]:
@@ -75,7 +74,7 @@ async def get_requests(
 
 
 @router.get("/requests/{request_id}")
-async def get_request(analytics: Flows, caller: Signed, request_id: RequestId) -> LoggedRequest:
+async def get_request(analytics: Flows, caller: Signed, request_id: Text) -> LoggedRequest:
     """One call; another user's is not found."""
     return _item(await analytics.request(request_id, visible_user(caller)))
 

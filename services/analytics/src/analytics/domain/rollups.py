@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, localcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.contracts.usage import UsageRecorded
 
@@ -95,7 +95,8 @@ def _measures(call: UsageRecorded) -> Measures:
 
 
 def _sum(one: Measures, other: Measures, sign: int) -> Measures:
-    return Measures(*(a + sign * b for a, b in zip(one, other, strict=True)))
+    pairs: Iterable[tuple[Any, Any]] = zip(one, other, strict=True)
+    return Measures._make(a + sign * b for a, b in pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ async def one(connection: Connection, request_id: str, visible_to: str | None) -
         request_id,
         visible_to,
     )
-    return row and _logged(row)
+    return None if row is None else _logged(row)
 
 
 def _values(logged: LoggedCall) -> tuple[object, ...]:

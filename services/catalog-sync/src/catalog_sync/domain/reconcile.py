@@ -75,7 +75,7 @@ def _moments(ours: Sequence[Price], theirs: Sequence[Price], now: datetime) -> l
     """Where the two may differ in what we can still say: dates of theirs that we lack, now, and all to come."""
     known = {price.starts_at for price in ours}
     dates = {price.starts_at for price in theirs if price.starts_at > ALWAYS}
-    return sorted({now} | {at for at in dates - known if at < now} | {at for at in dates if at > now})
+    return sorted({now} | {at for at in dates - known if at < now} | {at for at in dates | known if at > now})
 
 
 def _new(sourced: SourcedModel, source: str, now: datetime) -> Change:
