@@ -28,17 +28,17 @@ status: .venv/.installed ## what runs, with pids and health
 
 .PHONY: test test-slow lint
 test: .venv/.installed-dev ## install, run the tests against real servers (given by URL, else own)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --ignore=tests/lint
 
 test-slow: .venv/.installed-dev ## the long tests: faults, fuzzing, restarts
 	@$(BIN)/python -m pytest -m slow
 
-lint: .venv/.installed-dev ## style, types, the dependency rule, generated files, no registry addresses
+lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py cli/checks
+	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py
 	@$(BIN)/lint-imports
-	@$(BIN)/python cli/checks/registry_addresses.py
+	@$(BIN)/python -m pytest -q tests/lint
 
 .PHONY: bench contracts docs lock clean
 bench: .venv/.installed-dev ## start the stack with the simulator at zero delay and measure it

@@ -64,6 +64,16 @@ def test_a_killed_child_is_replaced_within_a_second_and_its_pid_is_told(watch: W
     assert "billing ended with signal SIGKILL" in watch.said[0]
 
 
+def test_what_a_crashed_child_had_started_does_not_live_on(watch: Watch) -> None:
+    first = watch.supervisor.start(watch.unit("gateway", "sleep 60 & echo $!; wait"))
+    log = watch.folder / "gateway.log"
+    watch.poll_until(lambda: bool(log.read_text()))
+    grandchild = int(log.read_text().split()[0])
+    os.kill(first.pid, signal.SIGKILL)
+    watch.poll_until(lambda: watch.supervisor.pids.get("gateway", first.pid) != first.pid)
+    watch.poll_until(lambda: not is_alive(grandchild))
+
+
 def test_one_that_keeps_crashing_comes_back_ever_later_up_to_a_bound(tmp_path: Path) -> None:
     now = [0.0]
     watch = Watch(tmp_path, lambda: now[0])

@@ -22,7 +22,7 @@ class Home:
     root: Path
 
     @property
-    def data(self) -> Path:
+    def state(self) -> Path:
         return self.root / "data"
 
     @property
@@ -65,7 +65,7 @@ class Home:
         secret in it has its own mode."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for folder in (self.data, self.logs, self.journal):
+            for folder in (self.state, self.logs, self.journal):
                 folder.mkdir(exist_ok=True)
             self.journal.chmod(0o700)
         except OSError as error:

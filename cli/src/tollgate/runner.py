@@ -91,7 +91,7 @@ class Runner:
 
     def _start_servers(self, signals: StopSignals) -> Environments:
         """Start the own servers and say how the services reach everything."""
-        locked = [] if "DATABASE_URL" in self._urls else [self._home.data / "postgres" / "PG_VERSION"]
+        locked = [] if "DATABASE_URL" in self._urls else [self._home.state / "postgres" / "PG_VERSION"]
         secrets = load_secrets(self._home.secrets_file, locked)
         ports = choose_ports(self._settings, self._caller, self._home)
         for variable, url in self._urls.items():
@@ -157,7 +157,7 @@ class Runner:
             self._supervisor.stop(group, lambda: signals.is_insisted)
         self._home.children_file.unlink(missing_ok=True)
         if is_anything_up:
-            self._report.say(f"stopped; the data stay in {self._home.data}, the logs in {self._home.logs}")
+            self._report.say(f"stopped; the data stay in {self._home.state}, the logs in {self._home.logs}")
 
     def _describe(self, environments: Environments) -> RunFile:
         addresses, secrets, settings = environments.addresses, environments.secrets, self._settings

@@ -67,7 +67,7 @@ def own_servers(given: Mapping[str, str], home: Home, secrets: Secrets, ports: M
     """Each server that is not given, in the order in which they start."""
     nats = partial(
         start_nats,
-        home.data / "nats",
+        home.state / "nats",
         port=ports["nats"],
         monitoring_port=ports["nats-monitoring"],
         user="tollgate",
@@ -76,7 +76,7 @@ def own_servers(given: Mapping[str, str], home: Home, secrets: Secrets, ports: M
     )
     postgres = partial(
         start_postgres,
-        home.data / "postgres",
+        home.state / "postgres",
         port=ports["postgres"],
         password=secrets.postgres_password,
         log_path=home.log_of("postgres"),
@@ -110,7 +110,7 @@ def service_unit(service: Service, environments: Environments, home: Home) -> Un
 
 
 def _redis(home: Home, name: str, port: int, password: str, *, persistent: bool) -> RunningServer:
-    folder: Path = home.data / name
+    folder: Path = home.state / name
     return start_redis(folder, port=port, password=password, log_path=home.log_of(name), persistent=persistent)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from analytics.domain.log import RequestFilter
 
 MakeEvent = Callable[..., Any]
 
@@ -73,9 +74,6 @@ async def test_rollups_equal_the_rows_whatever_the_order_and_however_many_consum
     async def consume() -> None:
         while batches:
             await journeys.log(batches.pop())
-            rows, rollups = await journeys.pool.fetch("SELECT 1"), None
-            assert rows
-            assert rollups is None
 
     await asyncio.gather(*(consume() for _ in range(6)))
 
@@ -145,15 +143,9 @@ async def test_zero_bytes_in_other_peoples_text_do_not_keep_a_call_out_of_the_lo
 ) -> None:
     event = usage_event("r", requested_model="a\0b", tags={"path": "c:\\u0000", "zero\0": "\\\0"})
     await journeys.log([event])
-    [found] = await journeys.analytics.requests(_everything(), None, 10)
+    [found] = await journeys.analytics.requests(RequestFilter(), None, 10)
     assert found.call.requested_model == "a\ufffdb"
     assert found.call.tags == {"path": "c:\\u0000", "zero\ufffd": "\\\ufffd"}
-
-
-def _everything() -> Any:
-    from analytics.domain.log import RequestFilter
-
-    return RequestFilter()
 
 
 async def test_a_call_comes_out_of_the_log_as_its_event_told_it(journeys: Any, usage_event: MakeEvent) -> None:
@@ -232,7 +224,9 @@ async def test_replicas_may_prepare_months_together_while_calls_come_in(journeys
         *(journeys.log(events[start : start + 20]) for start in range(0, 300, 20)),
     )
     assert await journeys.pool.fetchval("SELECT count(*) FROM requests") == 300
-    assert await journeys.pool.fetchval("SELECT count(*) FROM requests_default_count") == 0 if False else True
+    assert (
+        await journeys.pool.fetchval("SELECT count(*) FROM requests WHERE tableoid = 'requests_default'::regclass") == 0
+    )
 
 
 async def test_the_service_may_neither_make_tables_nor_rewrite_its_log(journeys: Any, usage_event: MakeEvent) -> None:

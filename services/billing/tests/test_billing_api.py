@@ -115,28 +115,26 @@ async def test_who_is_not_signed_in_sees_nothing(service: Any) -> None:
         assert (await service.client.get(path)).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("summary?month=13", 422),
-        ("summary?year=abc", 422),
-        ("summary?limit=0", 422),
-        ("summary?limit=1001", 422),
-        ("summary?cursor=nonsense", 400),
-        ("summary?cursor=WzFd", 400),
-        ("ledger?cursor=nonsense", 400),
-        ("ledger?cursor=WyJ4Il0", 400),
-        ("ledger?cursor=WzFlOTld", 400),
-        ("ledger?cursor=Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5XQ", 400),
-        ("ledger?request_id=%00", 422),
-        ("summary?api_key_id=a%00", 422),
-        ("summary?cursor=WzIwMjYsMTEsIlx1MDAwMCJd", 400),
-        ("ledger?api_key_id=';DROP TABLE charges;--", 200),
-    ],
-)
-async def test_bad_questions_get_an_answer_that_says_so(service: Any, query: str, status: int) -> None:
-    answer = await service.client.get(f"/api/v1/billing/{query}", headers=service.signed_in("root", "admin"))
-    assert answer.status_code == status, answer.text
+async def test_bad_questions_get_an_answer_that_says_so(service: Any) -> None:
+    questions = {
+        "summary?month=13": 422,
+        "summary?year=abc": 422,
+        "summary?limit=0": 422,
+        "summary?limit=1001": 422,
+        "summary?cursor=nonsense": 400,
+        "summary?cursor=WzFd": 400,
+        "ledger?cursor=nonsense": 400,
+        "ledger?cursor=WyJ4Il0": 400,
+        "ledger?cursor=WzFlOTld": 400,
+        "ledger?cursor=Wzk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5XQ": 400,
+        "ledger?request_id=%00": 422,
+        "summary?api_key_id=a%00": 422,
+        "summary?cursor=WzIwMjYsMTEsIlx1MDAwMCJd": 400,
+        "ledger?api_key_id=';DROP TABLE charges;--": 200,
+    }
+    for question, status in questions.items():
+        answer = await service.client.get(f"/api/v1/billing/{question}", headers=service.signed_in("root", "admin"))
+        assert answer.status_code == status, (question, answer.text)
 
 
 async def test_the_metrics_say_what_the_audit_found(service: Any, eventually: Eventually) -> None:

@@ -146,13 +146,17 @@ async def test_syncs_are_listed_page_by_page_the_latest_first(run: Any, small_so
         assert (await running.public.get(MODELS + "/syncs?cursor=nonsense")).status_code == 400
 
 
-async def test_two_replicas_that_start_together_write_the_catalog_once(run: Any, small_source: Any) -> None:
-    async with run(small_source) as one, run(small_source) as _:
+async def test_two_replicas_that_sync_together_write_each_change_once(
+    run: Any, small_source: Any, list_model: Any
+) -> None:
+    async with run(small_source) as one, run(small_source) as other:
+        for number in range(1, 6):
+            small_source.models = (list_model("openai", "gpt-4", (str(number), "9")), *small_source.models[1:])
+            both = await asyncio.gather(one.catalog.sync("packaged"), other.catalog.sync("packaged"))
+            assert sorted(sync.prices_added for sync, _ in both) == [0, 1]
         await one.settled()
         found = await counts(one)
-        assert (found["models"], found["prices"], found["events"]) == (7, 6, 1)
-        figures = await one.database.fetch("SELECT added FROM syncs ORDER BY added")
-        assert [row["added"] for row in figures] == [0, 7]
+        assert (found["models"], found["prices"], found["events"]) == (7, 6 + 5, 1 + 5)
 
 
 async def test_what_the_bucket_lost_is_told_again_at_the_next_start(run: Any, small_source: Any, nats_url: str) -> None:

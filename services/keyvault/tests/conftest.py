@@ -6,8 +6,8 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from keyvault.domain.tokens import TokenSigner, read_private_key
 from keyvault.main import create_app
 from keyvault.settings import KeyvaultSettings
 from keyvault.store import users
-from nats.js.errors import NoKeysError
+from nats.js.errors import KeyNotFoundError, NoKeysError
 
 GATEWAY_TOKEN = "gateway-service-token-for-tests-only"
 CATALOG_SYNC_TOKEN = "catalog-sync-service-token-for-tests-only"
@@ -56,13 +56,19 @@ class Vault:
     redis: redis.Redis
     bus: Bus
     app: Any
-    people: int = field(default=0)
+
+    async def open_credential(
+        self, credential_id: str, recipient: str, token: str | None = GATEWAY_TOKEN
+    ) -> httpx2.Response:
+        """What a service does to get a secret."""
+        headers = {"authorization": f"Bearer {token}"} if token is not None else {}
+        path = f"/internal/v1/credentials/{credential_id}/open"
+        return await self.client.post(path, json={"recipient": recipient}, headers=headers)
 
     async def person(self, role: Role = "user", tier: AccountTier = "trial") -> Person:
         """An account, signed in without a password."""
-        self.people += 1
         now = datetime.now(UTC)
-        email = f"person{self.people}@example.com"
+        email = f"{uuid7()}@example.com"
         user = User(uuid7(), email, "", NOBODYS_HASH, role, tier, True, now, now)
         assert await users.insert(self.owner, user)
         return Person(user.id, email, {"authorization": f"Bearer {self.token(user)}"})
@@ -94,12 +100,17 @@ class Vault:
             names = await store.keys()
         except NoKeysError:
             return {}
-        return {key: (await store.get(key)).value or b"" for key in names}
+        found: dict[str, bytes] = {}
+        for key in names:
+            with suppress(KeyNotFoundError):  # deleted meanwhile
+                found[key] = (await store.get(key)).value or b""
+        return found
 
     async def events(self, stream: str) -> list[tuple[str, bytes]]:
         """What a stream holds: subject and body."""
         state = (await self.bus.jetstream.stream_info(stream)).state
-        found = [await self.bus.jetstream.get_msg(stream, seq) for seq in range(state.first_seq, state.last_seq + 1)]
+        numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+        found = [await self.bus.jetstream.get_msg(stream, number) for number in numbers]
         return [(message.subject or "", message.data or b"") for message in found]
 
     async def audit_actions(self) -> list[str]:
@@ -182,9 +193,17 @@ async def serving(app: Any) -> AsyncIterator[str]:
     while not server.started:
         assert not task.done(), "the app did not start"
         await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def serve() -> Any:
+    """Serves an ASGI app within `async with serve(app) as url`."""
+    return serving
 
 
 async def _is_ready(client: httpx2.AsyncClient) -> bool:

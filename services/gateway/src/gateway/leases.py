@@ -62,6 +62,10 @@ class Leases:
         held = self._running.get((request_id, attempt))
         return held is not None and self._now() < held[1] - LEASE_SECONDS / 3
 
+    def let_go(self, request_id: str, attempt: int) -> None:
+        """Renew a hold no longer: its lease runs out, and a reaper tells of it. Nothing, when it was settled."""
+        self._running.pop((request_id, attempt), None)
+
     async def settle(self, settlement: Settlement) -> None:
         """Settle a hold, now or, when Redis is away, as soon as it is back."""
         self._running.pop((settlement.request_id, settlement.attempt), None)

@@ -15,56 +15,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from common.clock import Clock
 from common.money import plain
 from common.pricing import Price
-from common.usage import Usage
 
-from gateway.api.chat import ChatRequest
-from gateway.api.client import Client, ClientGone
-from gateway.charging import charge, charge_operator, decision_of, likely_tokens, settlement_of
+from gateway.api.client import ClientGone
+from gateway.charging import charge, charge_operator, decision_of, settlement_of
 from gateway.leases import Leases
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
 from gateway.limits.estimate import bound, default_output, input_bound
 from gateway.limits.limiter import Admitted, Claim, Limiter, Refused, suffix_of
 from gateway.limits.redis import RedisAway
-from gateway.metering import AttemptLog, CallLog, NowhereToStore, Recorder, encode_usage
-from gateway.mirrors.keys import ApiKey
+from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wires import openai
-from gateway.routing.plan import Deployment, Plan
-from gateway.shapes import ErrorAnswer, Header, Refusal, error_event, failure_answer, refusal_answer, usage_event
+from gateway.routing.plan import Deployment
+from gateway.running import Running
+from gateway.shapes import ErrorAnswer, Refusal, error_event, failure_answer, refusal_answer, usage_event
 from gateway.upstream.attempt import failure_of, open_attempt
 from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamResponse
 
+_SLOW_CLIENT_SECONDS = 1.0
+_AFTER_DONE_SECONDS = 0.5
 _UNSTORED = Refusal("service_unavailable", "the call could not be recorded", retry_after_ms=1000)
-
-
-@dataclass(slots=True)
-class Running:
-    """One call on its way: what was asked, what is written down of it, and what its current attempt has brought."""
-
-    request: ChatRequest
-    client: Client
-    key: ApiKey
-    plan: Plan
-    log: CallLog
-    attempts: list[AttemptLog]
-    headers: list[Header]
-    began: float
-    body: bytes = b""
-    decoder: openai.StreamDecoder | None = None
-    has_started: bool = False
-
-    @property
-    def attempt(self) -> AttemptLog:
-        """The attempt that runs, or ran last."""
-        return self.attempts[-1]
-
-    def delivered(self) -> int:
-        """Output tokens that the client has got so far."""
-        return self.decoder.delivered_tokens() if self.decoder is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +57,30 @@ class Pipeline:
 
     async def run(self, call: Running) -> None:
         """Answer a call. Raises Refusal when nothing was attempted; every other end is answered here."""
+        try:
+            await self._run(call)
+        finally:
+            for attempt in call.attempts:  # what could not be settled is left to the reaper, not renewed for ever
+                self.leases.let_go(call.log.request_id, attempt.number)
+
+    async def _run(self, call: Running) -> None:
         failure: ProviderFailed | None = None
         for deployment in call.plan.deployments:
             body = await self._admit(call, deployment, failure)
             if body is None:
                 break
             try:
-                with call.client.watch():
+                with call.client.watch(self.deadlines.total_seconds + _SLOW_CLIENT_SECONDS):
                     response = await self._send(call, deployment, body)
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
-                self._hung_up(call)
+                self._stopped(call, "client_disconnected", "the client hung up")
                 await self._finish(self._close_unseen(call))
                 return
+            except asyncio.CancelledError:
+                self._stopped(call, "gateway_stopped", "the gateway was stopped")
+                await self._finish(self._close_unseen(call))
+                raise
             except (ProviderFailed, UpstreamError) as error:
                 failure = error if isinstance(error, ProviderFailed) else failure_of(error, deployment.provider)
                 self._failed(call, failure)
@@ -135,7 +119,7 @@ class Pipeline:
             output_tokens=most,
             may_cut_output=request.output_tokens is None,
             input_tokens=tokens,
-            call=self._for_the_reaper(call, deployment),
+            call=call.for_the_reaper(deployment),
             choices=request.choices,
         )
         try:
@@ -148,8 +132,8 @@ class Pipeline:
             call.client.extra_headers.extend(refused_headers(call.key, decided))
             raise refusal_of(decided)
         self._admitted(call, deployment, price, decided)
-        if request.output_tokens is None and not call.attempts[1:]:
-            call.headers.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
+        if request.output_tokens is None:
+            call.served.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
         return openai.encode_request(
             request.members, deployment.provider, deployment.model_name, decided.output_tokens, request.streamed
         )
@@ -161,7 +145,7 @@ class Pipeline:
         if number == 1:
             log.decision = decision_of(key, admitted)
             call.headers.extend(limit_headers(key, admitted))
-        call.decoder = None
+        call.decoder, call.served = None, []
         call.attempts.append(
             AttemptLog(
                 number=number,
@@ -175,32 +159,6 @@ class Pipeline:
             )
         )
         self.leases.begin(log.request_id, number, call.delivered)
-
-    def _for_the_reaper(self, call: Running, deployment: Deployment) -> bytes:
-        """What is needed to tell of this call, should this process not live to do it."""
-        log = call.log
-        return msgspec.json.encode(
-            {
-                "trace_id": log.trace_id,
-                "api_key_id": log.api_key_id,
-                "user_id": log.user_id,
-                "team_id": log.team_id,
-                "tier": log.tier,
-                "operation": log.operation,
-                "requested_model": log.requested_model,
-                "alias": log.alias,
-                "streamed": log.streamed,
-                "started_at": log.started_at,
-                "simulated": deployment.is_simulated,
-                "tags": log.tags,
-                "provider_type": deployment.provider.type,
-                "provider_id": deployment.provider_id,
-                "model_id": deployment.model.id,
-                "model": deployment.model.name,
-                "credential_id": deployment.credential.id,
-                "input_tokens": likely_tokens(call.request.text_bytes),
-            }
-        )
 
     # --- at the provider -------------------------------------------------------------------------------------------
 
@@ -218,10 +176,10 @@ class Pipeline:
             streamed=call.request.streamed,
         )
         call.attempt.http_status = response.status
-        call.headers.append((b"x-tollgate-provider", deployment.provider.type.encode()))
-        call.headers.append((b"x-tollgate-model", deployment.model_name.encode()))
+        call.served.append((b"x-tollgate-provider", deployment.provider.type.encode()))
+        call.served.append((b"x-tollgate-model", deployment.model_name.encode()))
         if deployment.is_simulated:
-            call.headers.append((b"x-tollgate-simulated", b"true"))
+            call.served.append((b"x-tollgate-simulated", b"true"))
         return response
 
     async def _read(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
@@ -239,6 +197,9 @@ class Pipeline:
         async with response:
             async for piece in response.chunks():
                 await self._hand_on(call, decoder, decoder.feed(piece))
+                if decoder.is_done:
+                    await _read_out(response)
+                    break
         await self._hand_on(call, decoder, decoder.finish())
         if not call.has_started:
             await self._start_stream(call)
@@ -258,7 +219,7 @@ class Pipeline:
     async def _start_stream(self, call: Running) -> None:
         call.has_started = True
         call.log.ttft_ms = self._elapsed_ms(call)
-        await call.client.start_stream(call.headers)
+        await call.client.start_stream(call.answer_headers())
 
     # --- after the provider ----------------------------------------------------------------------------------------
 
@@ -269,7 +230,7 @@ class Pipeline:
         call.log.http_status = 200
         self._take_stream(call)
         if attempt.usage is None:
-            attempt.usage = _estimated(call)
+            attempt.usage = call.estimated_usage()
         charge(attempt)
         charged = plain(attempt.cost)
         try:
@@ -278,24 +239,24 @@ class Pipeline:
             await self._end_with(call, refusal_answer(_UNSTORED, as_openai=self.openai_codes))
             return
         if not call.request.streamed:
-            call.headers.append((b"x-tollgate-cost-usd", charged.encode()))
-            await client.answer(200, call.body, call.headers)
+            call.served.append((b"x-tollgate-cost-usd", charged.encode()))
+            await client.answer(200, call.body, call.answer_headers())
             return
         last = b"data: [DONE]\n\n"
         if call.request.wants_usage:
-            last = usage_event(_identity(call), attempt.raw_usage or attempt.usage.as_openai(), charged) + last
+            last = usage_event(call.stream_identity(), attempt.raw_usage or attempt.usage.as_openai(), charged) + last
         await client.end(last)
 
-    def _hung_up(self, call: Running) -> None:
-        """The client left: it pays for what was produced until then."""
+    def _stopped(self, call: Running, reason: str, message: str) -> None:
+        """The client left, or must: it pays for what was produced until then."""
         attempt = call.attempt
         call.log.status = attempt.status = "cancelled"
         call.log.http_status = 499
         self._take_stream(call)
         if attempt.usage is None:
-            attempt.usage = _estimated(call)
+            attempt.usage = call.estimated_usage()
         charge(attempt)
-        attempt.error = ("client_disconnected", "the client hung up")
+        attempt.error = (reason, message)
 
     def _failed(self, call: Running, failure: ProviderFailed) -> None:
         """An attempt failed: what its provider reported is owed; what it may have cost unreported is the operator's."""
@@ -308,7 +269,7 @@ class Pipeline:
         if attempt.usage is not None:
             charge(attempt)
         elif was_sent and failure.row.may_have_cost:
-            charge_operator(attempt, _estimated(call))
+            charge_operator(attempt, call.estimated_usage())
         attempt.latency_ms = self._elapsed_ms(call)
 
     async def _report(self, call: Running, failure: ProviderFailed) -> None:
@@ -326,7 +287,7 @@ class Pipeline:
         if call.has_started:
             await call.client.end(error_event(answer))
         else:
-            call.client.extra_headers.extend(call.headers)
+            call.client.extra_headers.extend(call.answer_headers())
             await call.client.refuse(answer)
 
     async def _close(self, call: Running) -> None:
@@ -366,13 +327,9 @@ class Pipeline:
         return int((self.clock.monotonic() - call.began) * 1000)
 
 
-def _estimated(call: Running) -> Usage:
-    """What a call used as far as can be seen from here."""
-    output = call.delivered() if call.request.streamed else likely_tokens(len(call.body))
-    return Usage(input_tokens=likely_tokens(call.request.text_bytes), output_tokens=output, estimated=True)
-
-
-def _identity(call: Running) -> tuple[str | None, int | None, str | None]:
-    """Id, creation and model that all chunks of a stream carry."""
-    first = call.decoder.first if call.decoder is not None else None
-    return (first.id, first.created, first.model) if first is not None else (None, None, None)
+async def _read_out(response: UpstreamResponse) -> None:
+    """After `[DONE]` nothing counts any more; the end is awaited, shortly, so that the connection can be used again."""
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_AFTER_DONE_SECONDS):
+            while await response.read():
+                pass

@@ -134,13 +134,19 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Provider]]]:
             raise outcome
 
 
+@pytest.fixture(scope="session")
+def system_tls() -> ssl.SSLContext:
+    """What the client makes for itself when it is given nothing, made once: reading the system's certificates is slow."""
+    return ssl.create_default_context()
+
+
 @pytest_asyncio.fixture
-async def make_client() -> AsyncIterator[Callable[..., UpstreamClient]]:
+async def make_client(system_tls: ssl.SSLContext) -> AsyncIterator[Callable[..., UpstreamClient]]:
     """`make_client(**limits)`; closes what it made and checks that nothing stays open."""
     clients: list[UpstreamClient] = []
 
     def make(tls: ssl.SSLContext | None = None, resolve: Resolver | None = None, **limits: float) -> UpstreamClient:
-        clients.append(UpstreamClient(ClientLimits(**limits), tls, resolve))  # type: ignore[arg-type]
+        clients.append(UpstreamClient(ClientLimits(**limits), tls or system_tls, resolve))  # type: ignore[arg-type]
         return clients[-1]
 
     yield make

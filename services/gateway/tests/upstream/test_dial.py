@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import socket
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gateway.upstream.client import ConnectFailed
+from gateway.upstream.client import ClientLimits, ConnectFailed, UpstreamClient
 
 NAME = "provider.test"
 
@@ -109,11 +110,14 @@ async def test_large_bodies_and_leaving_early_work_over_tls(make_client, serve, 
     assert await provider.talks[0].hung_up()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(client, serve, patient, provider_tls):
+async def test_a_certificate_that_nobody_vouches_for_is_refused(serve, patient, provider_tls):
     provider = await serve(polite, provider_tls)
+    client = UpstreamClient(ClientLimits())
     with pytest.raises(ConnectFailed, match="not trusted") as caught:
         await client.send(provider.ask(), patient)
     assert not caught.value.sent
+    assert client.stats().open == 0
+    await client.close()
     assert provider.requests == []
 
 
@@ -168,6 +172,8 @@ async def test_an_address_that_does_not_answer_delays_the_next_by_a_quarter_of_a
         response = await make_client(resolve=to("127.0.0.9", "127.0.0.1")).send(provider.ask(), patient)
         assert await response.body(10) == b"ok"
         assert 0.2 < time.monotonic() - started < 0.8
+        await asyncio.sleep(0.01)
+        assert not [task for task in asyncio.all_tasks() if "dial.py" in str(task)]
         for filler in fillers:
             filler.close()
 

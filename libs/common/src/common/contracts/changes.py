@@ -20,37 +20,57 @@ class KeyChanged(Contract):
     """A virtual key was created, updated or revoked; `changed` names the members that differ."""
 
     api_key_id: str
+    """The virtual key; never its secret."""
     name: str
+    """What its owner calls it."""
     user_id: str | None
+    """Whose it is; null: nobody's in particular."""
     changed: tuple[str, ...] = ()
+    """The members that differ, for an update."""
 
 
 class CredentialChanged(Contract):
     """A credential has a newer version, or none any more."""
 
     credential_id: str
+    """The credential; never its secret."""
     provider_type: str
+    """The provider that it is for."""
     version: int
+    """Its newest version."""
     enabled: bool
+    """Whether it may be used."""
     owner_user_id: str | None
+    """Whose it is; null: the system's."""
 
 
 class CatalogSynced(Contract):
     """A source was read and the catalog made equal to what was accepted of it."""
 
     source: str
+    """Where the models and prices were read."""
     models_added: int
+    """Models that were not there before."""
     models_changed: int
+    """Models that differ now."""
     models_gone: int
+    """Models that the source no longer has."""
     prices_added: int
+    """Dated prices that were added; none is ever changed."""
 
 
 class AuditRecorded(Contract):
     """Who did what to which thing, when, and from where."""
 
     actor: str
+    """Who did it: a user's id, or a service."""
     action: str
+    """What was done."""
     subject: str
+    """The thing that it was done to."""
     at: datetime
+    """When, in UTC."""
     origin: str | None = None
+    """The address it was asked from."""
     detail: dict[str, str] = Field(default_factory=dict)
+    """What else is known of it; never a secret."""

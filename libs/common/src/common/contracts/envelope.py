@@ -20,22 +20,32 @@ MESSAGE_ID_HEADER = "Nats-Msg-Id"
 class Contract(BaseModel):
     """A frozen, closed shape: what it does not name is refused, so that nobody guesses."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Envelope(Contract, Generic[Content]):
     """One event: what (`type`), which (`id`), from whom (`source`), when (`time`), and its `data`."""
 
     specversion: Literal["1.0"] = "1.0"
+    """The version of CloudEvents."""
     id: str
+    """Which event this is; the same however often it is told."""
     source: str
+    """Which service tells it."""
     type: str
+    """What happened, and which version of its contract this is."""
     subject: str | None = None
+    """What it happened to."""
     time: datetime
+    """When it happened, in UTC."""
     datacontenttype: Literal["application/json"] = "application/json"
+    """The format of `data`."""
     dataschema: str | None = None
+    """Where the schema of `data` is."""
     traceparent: str | None = None
+    """The W3C trace context that it happened in."""
     data: Content
+    """What there is to say of it."""
 
 
 def event_headers(event_id: str, traceparent: str | None = None) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Stream:
     duplicate_window_seconds: int = 900
     discard_old: bool = False
     may_purge: bool = False
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Bucket:
     owner: str
     max_bytes: int = 256 * MEBIBYTE
     max_value_bytes: int = 256 * 1024
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,16 @@ class Consumer:
     headers: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class RedisKey:
+    """One kind of key in Redis. `{id}` is an api key's id, `{YYYY}:{MM}` a UTC month; amounts are nano-USD."""
+
+    pattern: str
+    kind: str
+    owner: str
+    holds: str
+
+
 SERVICES = (
     Service("gateway", "gateway", 8080, has_schema=False),
     Service("billing", "billing", 8081),
@@ -73,7 +85,12 @@ SERVICES = (
     Service("analytics", "analytics", 8084),
 )
 
-USAGE = Stream("USAGE", ("usage.recorded.>", "usage.rejected.>"), "gateway")
+USAGE = Stream(
+    "USAGE",
+    ("usage.recorded.>", "usage.rejected.>"),
+    "gateway",
+    holds="every call, whatever its end; refusals (sampled under attack)",
+)
 CONTENT = Stream(
     "CONTENT",
     ("content.recorded.>",),
@@ -83,21 +100,39 @@ CONTENT = Stream(
     max_message_bytes=MEBIBYTE + 64 * 1024,
     discard_old=True,
     may_purge=True,
+    holds="prompt and answer of calls that keep them; deletable",
 )
-BILLING = Stream("BILLING", ("billing.>",), "billing")
-KEYS = Stream("KEYS", ("keys.>", "credentials.>"), "keyvault", max_bytes=512 * MEBIBYTE)
-CATALOG = Stream("CATALOG", ("catalog.>",), "catalog-sync", max_bytes=512 * MEBIBYTE)
-ALERTS = Stream("ALERTS", ("alerts.>",), "analytics", max_bytes=256 * MEBIBYTE)
-AUDIT = Stream("AUDIT", ("audit.recorded.>",), "every service", max_bytes=512 * MEBIBYTE)
-DLQ = Stream("DLQ", ("dlq.>",), "every consumer", max_bytes=512 * MEBIBYTE, max_message_bytes=2 * MEBIBYTE)
+BILLING = Stream("BILLING", ("billing.>",), "billing", holds="money: charges, thresholds of budgets, reconciliations")
+KEYS = Stream(
+    "KEYS",
+    ("keys.>", "credentials.>"),
+    "keyvault",
+    max_bytes=512 * MEBIBYTE,
+    holds="virtual keys and credentials that changed; never a secret",
+)
+CATALOG = Stream(
+    "CATALOG", ("catalog.>",), "catalog-sync", max_bytes=512 * MEBIBYTE, holds="models and prices that changed"
+)
+ALERTS = Stream("ALERTS", ("alerts.>",), "analytics", max_bytes=256 * MEBIBYTE, holds="alerts raised and resolved")
+AUDIT = Stream(
+    "AUDIT", ("audit.recorded.>",), "every service", max_bytes=512 * MEBIBYTE, holds="who did what to which thing"
+)
+DLQ = Stream(
+    "DLQ",
+    ("dlq.>",),
+    "every consumer",
+    max_bytes=512 * MEBIBYTE,
+    max_message_bytes=2 * MEBIBYTE,
+    holds="events that a consumer cannot digest, whole, with the error in their headers",
+)
 
 STREAMS = (USAGE, CONTENT, BILLING, KEYS, CATALOG, ALERTS, AUDIT, DLQ)
 
-KEYS_BUCKET = Bucket("keys", "keyvault")
-SESSIONS_BUCKET = Bucket("sessions", "keyvault")
-CREDENTIALS_BUCKET = Bucket("credentials", "keyvault")
-CATALOG_BUCKET = Bucket("catalog", "catalog-sync")
-BUDGETS_BUCKET = Bucket("budgets", "billing")
+KEYS_BUCKET = Bucket("keys", "keyvault", holds="virtual keys with their limits, by the hashes of their secrets")
+SESSIONS_BUCKET = Bucket("sessions", "keyvault", holds="public keys that session tokens are verified with; revocations")
+CREDENTIALS_BUCKET = Bucket("credentials", "keyvault", holds="which version of which secret a provider is called with")
+CATALOG_BUCKET = Bucket("catalog", "catalog-sync", holds="providers, models with dated prices, aliases")
+BUDGETS_BUCKET = Bucket("budgets", "billing", holds="budgets beyond the monthly one of a key")
 
 BUCKETS = (KEYS_BUCKET, SESSIONS_BUCKET, CREDENTIALS_BUCKET, CATALOG_BUCKET, BUDGETS_BUCKET)
 
@@ -117,18 +152,28 @@ def consumer_of(service: str, stream: str = "USAGE") -> Consumer:
     raise KeyError(f"{service} has no consumer on {stream}")
 
 
-# --- Redis: who writes which key -----------------------------------------------------------------------------------
-# {id} is an api key's id, {YYYY}:{MM} a UTC month. The gateway writes all but the two marked.
-#
-#   rate_limit:{id}             ZSET    one member a request of the last 60 s, score = its millisecond
-#   cost:{id}:{YYYY}:{MM}       string  nano-USD settled; grows by settlement only
-#   held:{id}:{YYYY}:{MM}       string  nano-USD of open holds: the sum over the holds below, kept beside them
-#   hold:{request}/{attempt}    HASH    one reservation: key, period, amount, price version …
-#   holds                       ZSET    open holds by the millisecond at which their lease runs out
-#   gateway:logs                LIST    events that wait for NATS to come back
-#   epoch                       string  *billing* writes it once the counters are known to be right; without it: closed
-#   other:{scope}:{period}      HASH    *billing* writes it: `total` nano-USD counted by nobody else, `version`
-#   revoked:{id}                string  *keyvault* writes it before it answers a revocation
+REDIS_KEYS = (
+    RedisKey("rate_limit:{id}", "ZSET", "gateway", "one member a request of the last 60 s, score = its millisecond"),
+    RedisKey(
+        "token_limit:{id}", "HASH", "gateway", "tokens of the last 60 s, by the second in which their calls began"
+    ),
+    RedisKey("concurrency:{id}", "ZSET", "gateway", "calls that run now, by the millisecond at which their lease ends"),
+    RedisKey("cost:{id}:{YYYY}:{MM}", "string", "gateway", "what was settled; grows by settlement only"),
+    RedisKey("held:{id}:{YYYY}:{MM}", "string", "gateway", "the sum of the open holds below, kept beside them"),
+    RedisKey(
+        "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: key, period, amount, and what the call is"
+    ),
+    RedisKey("holds", "ZSET", "gateway", "open holds by the millisecond at which their lease ends"),
+    RedisKey("reaped:{request}/{attempt}", "string", "gateway", "what a reaper counted for an abandoned hold; a day"),
+    RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
+    RedisKey(
+        "epoch", "string", "billing", "set once the counters are known to be right; without it admission is closed"
+    ),
+    RedisKey(
+        "other:{scope}:{period}", "HASH", "billing", "`total` of what settlement does not count, and its `version`"
+    ),
+    RedisKey("revoked:{id}", "string", "keyvault", "a revoked key; written before the revocation is answered"),
+)
 
 
 def revoked_key(api_key_id: str) -> str:

@@ -5,7 +5,7 @@
 -- from the two), so one row a request knows every redelivery, and where the row of the log is.
 CREATE TABLE request_ids (
     request_id text PRIMARY KEY,
-    event_id uuid NOT NULL UNIQUE,
+    event_id uuid NOT NULL,
     kind text NOT NULL CHECK (kind IN ('estimated', 'final')),
     started_at timestamptz NOT NULL
 );

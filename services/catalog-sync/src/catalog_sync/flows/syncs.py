@@ -28,8 +28,8 @@ from catalog_sync.domain.snapshots import (
     provider_snapshot,
 )
 from catalog_sync.domain.syncs import SeenModel, Sighting, Sync, by_model
-from catalog_sync.flows.metrics import SyncMetrics
 from catalog_sync.flows.transactions import SERVICE, Transactions, audited
+from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source, SourceUnreadable
 from catalog_sync.store import aliases, models, prices, providers, syncs
 from catalog_sync.store.turns import waiting_snapshots
@@ -117,15 +117,16 @@ class SyncFlows(Transactions):
             await syncs.insert_sync(connection, sync)
             acts = [audited(actor, "catalog.synced", sync.id, now, source=source)] if actor else []
             last = await add(connection, [*_told(changes), *_synced(sync, changes), *acts])
-        self._metrics.count(sync)
-        log.info("catalog_synced", source=source, added=sync.added, changed=sync.changed, gone=sync.gone)
+        figures = {kind: getattr(sync, kind) for kind in ("added", "changed", "gone", "prices_added")}
+        self._metrics.completed(source, **figures)
+        log.info("catalog_synced", source=source, **figures)
         return sync, last
 
     async def _record_failure(self, source: str, started_at: datetime, error: str) -> Sync:
         sync = Sync(uuid7(), source, started_at, self._clock.now(), error=error)
         async with self._pool.acquire() as connection:
             await syncs.insert_sync(connection, sync)
-        self._metrics.count(sync)
+        self._metrics.failed(source)
         log.error("sync_failed", source=source, error=error)
         return sync
 

@@ -12,7 +12,7 @@ from common.ids import uuid7
 from common.postgres.outbox import Message, event
 from common.postgres.pool import Connection, Pool
 
-from catalog_sync.flows.metrics import SyncMetrics
+from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source
 from catalog_sync.store.turns import take_turn
 

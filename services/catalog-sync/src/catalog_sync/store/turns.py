@@ -7,7 +7,7 @@ from common.postgres.pool import Connection
 
 async def take_turn(connection: Connection) -> None:
     """Wait until no other transaction writes the catalog; the turn ends with the caller's transaction."""
-    await connection.execute("SELECT 1")
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.catalog'))")
 
 
 async def waiting_snapshots(connection: Connection) -> set[str]:

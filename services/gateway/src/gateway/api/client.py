@@ -45,12 +45,12 @@ class Client:
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > max_bytes:
             raise Refusal("request_too_large", str(max_bytes))
-        message = await self._receive()  # nearly always all of it
-        if not message.get("more_body") and message["type"] == "http.request":
-            return self._bounded(message.get("body", b""), max_bytes)
         pieces, size = [], 0
         try:
             async with asyncio.timeout(seconds):
+                message = await self._receive()  # nearly always all of it
+                if not message.get("more_body") and message["type"] == "http.request":
+                    return self._bounded(message.get("body", b""), max_bytes)
                 while True:
                     if message["type"] == "http.disconnect":
                         raise ClientGone
@@ -64,10 +64,12 @@ class Client:
             raise Refusal("invalid_request", f"the body did not arrive within {seconds:g} s") from None
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """While inside, a hang-up cancels the current task's work and comes out as ClientGone."""
+    def watch(self, longest_seconds: float) -> Iterator[None]:
+        """While inside, a hang-up cancels the current task's work and comes out as ClientGone. So does taking longer
+        than this: who does not read what it asked for must not hold anything for ever."""
         worker = asyncio.current_task()
         assert worker is not None
+        limit = asyncio.get_running_loop().call_later(longest_seconds, self._give_up, worker)
         self._watcher = asyncio.create_task(self._await_hangup(worker))
         try:
             yield
@@ -77,12 +79,17 @@ class Client:
             worker.uncancel()
             raise ClientGone from None
         finally:
+            limit.cancel()
             self._watcher.cancel()
             self._watcher = None
 
     async def _await_hangup(self, worker: asyncio.Task[Any]) -> None:
         message = await self._receive()
         if message["type"] == "http.disconnect":
+            self._give_up(worker)
+
+    def _give_up(self, worker: asyncio.Task[Any]) -> None:
+        if not self.is_gone:
             self.is_gone = True
             worker.cancel()
 

@@ -18,8 +18,9 @@ from gateway.callog import CallLogWriter
 from gateway.counts import Counts
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
-from gateway.pipeline import Pipeline, Running
+from gateway.pipeline import Pipeline
 from gateway.routing.plan import Plan, Planner
+from gateway.running import Running
 from gateway.shapes import Refusal
 
 log = structlog.get_logger()

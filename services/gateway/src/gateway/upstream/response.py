@@ -173,7 +173,7 @@ class UpstreamResponse:
         return UpstreamTimeout(phase, seconds, sent=True)
 
     async def wait(self) -> None:
-        """Until `wake`. Raises the failure, if that is what it was; cancelled, it closes the connection."""
+        """Before the header block: until `wake`. Raises the failure, if that is what it was; cancelled, it closes."""
         if self._error is None:
             self._waiter = waiter = self._loop.create_future()
             try:
@@ -181,7 +181,7 @@ class UpstreamResponse:
             except BaseException:
                 self.abort()
                 raise
-        if self._error is not None and not self._pieces:
+        if self._error is not None and not self.status:
             raise self._error
 
     # Inside.

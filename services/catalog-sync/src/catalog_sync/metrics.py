@@ -1,10 +1,8 @@
-"""What is counted of syncs."""
+"""What this service counts of its work, under `/metrics`."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
-
-from catalog_sync.domain.syncs import Sync
 
 
 class SyncMetrics:
@@ -21,8 +19,12 @@ class SyncMetrics:
             "tollgate_catalog_sync_republished", "Snapshots told again because the bucket differed", registry=registry
         )
 
-    def count(self, sync: Sync) -> None:
-        """Count one sync and what it changed."""
-        self._syncs.labels(sync.source, "completed" if sync.error is None else "failed").inc()
-        for kind in ("added", "changed", "gone", "prices_added"):
-            self._changes.labels(kind).inc(getattr(sync, kind))
+    def completed(self, source: str, **changes: int) -> None:
+        """Count a sync and what it changed, by kind."""
+        self._syncs.labels(source, "completed").inc()
+        for kind, number in changes.items():
+            self._changes.labels(kind).inc(number)
+
+    def failed(self, source: str) -> None:
+        """Count a sync that changed nothing because its source could not be read."""
+        self._syncs.labels(source, "failed").inc()

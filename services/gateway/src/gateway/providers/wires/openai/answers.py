@@ -1,0 +1,93 @@
+"""Whole answers of the `openai` wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from common.providers.registry import ProviderRow
+from common.usage import Usage
+
+from gateway.providers.errors import ProviderFailed
+from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
+from gateway.providers.wires.openai.usage import decode_usage, report_in
+
+FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+BROKEN_FINISHES = frozenset({"error", "insufficient_system_resource"})
+"""Finish reasons by which a provider says that it failed: such an answer is not whole, and must not look so."""
+_FINISH_SPELLINGS = {
+    "eos": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+
+
+class _WholeChoice(msgspec.Struct):
+    message: msgspec.Raw
+    finish_reason: str | None = None
+
+
+class _Whole(msgspec.Struct):
+    choices: list[_WholeChoice] = []
+    usage: msgspec.Raw = NULL
+    model: str | None = None
+    service_tier: str | None = None
+    error: msgspec.Raw = NULL
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer: the body for the client, and what it says of itself."""
+
+    body: bytes
+    usage: Usage | None
+    raw_usage: dict[str, Any] | None
+    finish_reason: str | None
+    model: str | None
+    service_tier: str | None
+
+
+def decode_response(body: bytes, provider: ProviderRow) -> Answer:
+    """Read a 200 answer. Raises ProviderFailed for what is no chat completion, or an error in one's place."""
+    try:
+        return _read(body, provider)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no chat completion") from error
+
+
+def finish_of(reason: str | None) -> str | None:
+    """A finish reason as clients know it; an unknown one is an ordinary stop."""
+    if reason is None or reason in FINISH_REASONS:
+        return reason
+    return _FINISH_SPELLINGS.get(reason, "stop")
+
+
+def _read(body: bytes, provider: ProviderRow) -> Answer:
+    whole = _decode_whole(body)
+    if bytes(whole.error) not in NO_ERRORS:
+        raise decode_error(502, body, provider, None)
+    reasons = [choice.finish_reason for choice in whole.choices]
+    if not reasons or None in reasons or not BROKEN_FINISHES.isdisjoint(reasons):
+        raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
+    if not FINISH_REASONS.issuperset(reasons):
+        body = _respell_finish(body)
+    raw = report_in(whole.usage)
+    return Answer(
+        body=body,
+        usage=decode_usage(raw) if raw is not None else None,
+        raw_usage=raw,
+        finish_reason=finish_of(reasons[0]),
+        model=whole.model,
+        service_tier=whole.service_tier,
+    )
+
+
+def _respell_finish(body: bytes) -> bytes:
+    whole = msgspec.json.decode(body)
+    for choice in whole["choices"]:
+        choice["finish_reason"] = finish_of(choice.get("finish_reason"))
+    return msgspec.json.encode(whole)

@@ -1,0 +1,87 @@
+"""One call on its way: what was asked, what is written down of it, and what its current attempt has brought.
+
+Holds the call's state and what can be read off it; what happens to it, and when, is `pipeline`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from common.usage import Usage
+
+from gateway.api.chat import ChatRequest
+from gateway.api.client import Client
+from gateway.charging import likely_tokens
+from gateway.metering import AttemptLog, CallLog
+from gateway.mirrors.keys import ApiKey
+from gateway.providers.wires import openai
+from gateway.routing.plan import Deployment, Plan
+from gateway.shapes import Header
+
+
+@dataclass(slots=True)
+class Running:
+    """One call on its way: what was asked, what is written down of it, and what its current attempt has brought."""
+
+    request: ChatRequest
+    client: Client
+    key: ApiKey
+    plan: Plan
+    log: CallLog
+    attempts: list[AttemptLog]
+    headers: list[Header]
+    began: float
+    body: bytes = b""
+    decoder: openai.StreamDecoder | None = None
+    has_started: bool = False
+    served: list[Header] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> AttemptLog:
+        """The attempt that runs, or ran last."""
+        return self.attempts[-1]
+
+    def delivered(self) -> int:
+        """Output tokens that the client has got so far."""
+        return self.decoder.delivered_tokens() if self.decoder is not None else 0
+
+    def answer_headers(self) -> list[Header]:
+        """What the limits and the deployment that answers add to the answer."""
+        return [*self.headers, *self.served]
+
+    def estimated_usage(self) -> Usage:
+        """What the call used as far as can be seen from here."""
+        output = self.delivered() if self.request.streamed else likely_tokens(len(self.body))
+        return Usage(input_tokens=likely_tokens(self.request.text_bytes), output_tokens=output, estimated=True)
+
+    def stream_identity(self) -> tuple[str | None, int | None, str | None]:
+        """Id, creation and model that all chunks of a stream carry."""
+        first = self.decoder.first if self.decoder is not None else None
+        return (first.id, int(first.created or 0), first.model) if first is not None else (None, None, None)
+
+    def for_the_reaper(self, deployment: Deployment) -> bytes:
+        """What is needed to tell of this call, should this process not live to do it."""
+        log = self.log
+        return msgspec.json.encode(
+            {
+                "trace_id": log.trace_id,
+                "api_key_id": log.api_key_id,
+                "user_id": log.user_id,
+                "team_id": log.team_id,
+                "tier": log.tier,
+                "operation": log.operation,
+                "requested_model": log.requested_model,
+                "alias": log.alias,
+                "streamed": log.streamed,
+                "started_at": log.started_at,
+                "simulated": deployment.is_simulated,
+                "tags": log.tags,
+                "provider_type": deployment.provider.type,
+                "provider_id": deployment.provider_id,
+                "model_id": deployment.model.id,
+                "model": deployment.model.name,
+                "credential_id": deployment.credential.id,
+                "input_tokens": likely_tokens(self.request.text_bytes),
+            }
+        )

@@ -1,0 +1,37 @@
+"""One stack for all stories; each story has keys of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import pytest_asyncio
+from common.servers.ports import free_port
+from machine import Machine, tollgate
+
+_SERVERS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "CACHE_REDIS_URL")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a running stack: started by `tollgate up`, stopped by `tollgate down`."""
+    folder = tmp_path_factory.mktemp("tollgate")
+    # Own servers always: the stories kill them.
+    own = dict.fromkeys(_SERVERS, "")
+    started = tollgate(folder, "up", GATEWAY_HTTP_PORT=str(free_port()), **own)
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield folder
+    stopped = tollgate(folder, "down")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+@pytest_asyncio.fixture
+async def machine(home: Path) -> AsyncIterator[Machine]:
+    """The stack, with the administrator signed in."""
+    url = Machine(home, httpx2.AsyncClient()).url
+    async with httpx2.AsyncClient(base_url=url, timeout=30) as admin:
+        running = Machine(home, admin)
+        await running.sign_in()
+        yield running
