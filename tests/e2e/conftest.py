@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 from common.servers.ports import free_port
-from machine import Machine, tollgate
+from machine import Machine, read_run, tollgate
 
 _SERVERS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "CACHE_REDIS_URL")
 
@@ -30,8 +30,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest_asyncio.fixture
 async def machine(home: Path) -> AsyncIterator[Machine]:
     """The stack, with the administrator signed in."""
-    url = Machine(home, httpx2.AsyncClient()).url
-    async with httpx2.AsyncClient(base_url=url, timeout=30) as admin:
-        running = Machine(home, admin)
+    url = read_run(home)["url"]
+    everybody = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
+    async with (
+        httpx2.AsyncClient(base_url=url, timeout=30) as admin,
+        httpx2.AsyncClient(base_url=url, timeout=60, limits=everybody) as caller,
+    ):
+        running = Machine(home, admin, caller)
         await running.sign_in()
         yield running

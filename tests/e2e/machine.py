@@ -35,16 +35,17 @@ class Key:
 
 
 class Machine:
-    """One running stack; `admin` speaks as its administrator."""
+    """One running stack; `admin` speaks as its administrator, `caller` as whoever has a key."""
 
-    def __init__(self, home: Path, admin: httpx2.AsyncClient) -> None:
+    def __init__(self, home: Path, admin: httpx2.AsyncClient, caller: httpx2.AsyncClient) -> None:
         self.home = home
         self.admin = admin
+        self.caller = caller
 
     @property
     def run(self) -> dict[str, Any]:
         """`run.json` as it stands now."""
-        return dict(json.loads((self.home / "run.json").read_text()))
+        return read_run(self.home)
 
     @property
     def url(self) -> str:
@@ -70,8 +71,8 @@ class Machine:
         """One call of gpt-4."""
         secret = key.secret if isinstance(key, Key) else key
         body = {"model": "gpt-4", "messages": [{"role": "user", "content": content}], **members}
-        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as client:
-            return await client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"})
+        headers = {"authorization": f"Bearer {secret}"}
+        return await self.caller.post("/v1/chat/completions", json=body, headers=headers)
 
     async def summary(self, key: Key) -> dict[str, Any]:
         """What billing says of a key this month; zeros when nothing yet."""
@@ -147,6 +148,11 @@ class Machine:
                 return bool((await client.get(f"{url}/readyz")).status_code == 200)
         except httpx2.TransportError:
             return False
+
+
+def read_run(home: Path) -> dict[str, Any]:
+    """`run.json` of a home."""
+    return dict(json.loads((home / "run.json").read_text()))
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_SECONDS) -> None:

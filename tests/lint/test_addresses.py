@@ -16,7 +16,8 @@ from .tree import Source, texts
 FORBIDDEN = {
     "a Python package registry": r"(?:test\.)?pyp[i]\.(?:org|python\.org)|pythonhoste[d]\.org|https?://\S+/simpl[e](?=/?(?:\s|[\"']|$))",
     "a JavaScript package registry": r"registr[y]\.(?:npmjs|yarnpkg|npmmirror)\.|[\"']resolve[d][\"']\s*:",
-    "an operating system's package server": r"(?:de[b]|security|ft[p]\.\w+)\.debian\.org|(?:archiv[e]|security)\.ubuntu\.com",
+    "a Debian mirror": r"(?:de[b]|security|ft[p]\.\w+)\.debian\.org",
+    "an Ubuntu mirror": r"(?:archiv[e]|security|ports)\.ubuntu\.com",
     "a registry setting": r"--(?:extra-)?index-ur[l]|--find-link[s]|(?:PIP|UV)_(?:EXTRA_)?INDEX_UR[L]",
     "a lock file's source": r"registr[y]\s*=\s*\"",
     "a local file": r"fil[e]:///(?:opt|root|home|mnt|srv|usr|var|tmp|work|Users)/",
@@ -47,7 +48,7 @@ def test_no_committed_file_names_a_registry_or_a_machine() -> None:
         '"resolved' + '": "https://somewhere/x.tgz"',
         "https://registry." + "npmjs.org/x",
         "http://deb." + "debian.org/debian",
-        'source = { registry' + ' = "https://x" }',
+        "source = { registry" + ' = "https://x" }',
         "UV_INDEX" + "_URL=https://x",
         "fil" + "e:///opt/x",
         "see /ro" + "ot/.cache",
@@ -61,7 +62,8 @@ def test_an_address_is_found_with_its_place(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://api.openai.com/v1", "the path /root", "~/work/x", "{base}/home/x/y", "a.b/home/me/x", "GET /v1/work/x"]
+    "text",
+    ["https://api.openai.com/v1", "the path /root", "~/work/x", "{base}/home/x/y", "a.b/home/me/x", "GET /v1/work/x"],
 )
 def test_ordinary_text_is_let_through(text: str) -> None:
     assert list(addresses(Source("a.txt", text))) == []

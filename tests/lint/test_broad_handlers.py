@@ -22,11 +22,16 @@ EDGES = {
 
 
 def broad_handlers(source: Source) -> Iterator[str]:
-    """Where a module catches everything and does not raise it again, or names the linter's rule without a reason."""
+    """Where a module catches everything and does not raise it again."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _raises_again(node):
-            yield place(source, node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress") and any(map(_is_broad, node.args)):
+        match node:
+            case ast.ExceptHandler(type=caught):
+                swallows = _is_broad(caught) and not _raises_again(node)
+            case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress"), args=caught_here):
+                swallows = any(map(_is_broad, caught_here))
+            case _:
+                swallows = False
+        if swallows:
             yield place(source, node)
 
 

@@ -24,11 +24,16 @@ def environment_reads(source: Source) -> Iterator[str]:
     """Where a module looks at the environment."""
     if any(part in source.name for part in ALLOWED):
         return
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and node.attr in READS and ast.unparse(node.value) == "os":
-            yield place(source, node)
-        elif isinstance(node, ast.ImportFrom) and node.module == "os" and READS & {name.name for name in node.names}:
-            yield place(source, node)
+    yield from (place(source, node) for node in ast.walk(source.tree) if _reads(node))
+
+
+def _reads(node: ast.AST) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="os"), attr=name):
+            return name in READS
+        case ast.ImportFrom(module="os", names=names):
+            return any(name.name in READS for name in names)
+    return False
 
 
 def test_only_settings_read_the_environment() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import yaml
+from kubernetes_validate import utils as kubernetes
 
 from .tree import ROOT, committed_files
 
@@ -55,10 +55,10 @@ def missing_from(kustomization: Path) -> list[str]:
 def fault(found: Object) -> str | None:
     """What is wrong with a whole object; None when nothing is."""
     try:
-        kubernetes_validate.validate(found, kubernetes_validate.latest_version(), strict=True)
-    except (kubernetes_validate.ValidationError, kubernetes_validate.InvalidSchemaError) as error:
+        kubernetes.validate(found, kubernetes.latest_version(), strict=True)
+    except (kubernetes.ValidationError, kubernetes.InvalidSchemaError) as error:
         return f"{identity(found)}: {error}"
-    except kubernetes_validate.SchemaNotFoundError:
+    except kubernetes.SchemaNotFoundError:
         return f"{identity(found)}: Kubernetes has no such kind"
     return None
 

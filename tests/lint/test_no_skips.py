@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 from .tree import Source, place, python
 
-SKIPS = {"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "pytest.xfail", "pytest.importorskip"}
+SKIPS = {
+    "pytest.skip",
+    "pytest.mark.skip",
+    "pytest.mark.skipif",
+    "pytest.mark.xfail",
+    "pytest.xfail",
+    "pytest.importorskip",
+}
 
 
 def skipped(source: Source) -> Iterator[str]:

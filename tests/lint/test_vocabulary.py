@@ -9,7 +9,21 @@ from pathlib import PurePosixPath
 
 from .tree import Source, code, place
 
-BANNED = {"util", "utils", "helper", "helpers", "manager", "base", "misc", "impl", "data", "info", "process", "v2", "new"}
+BANNED = {
+    "util",
+    "utils",
+    "helper",
+    "helpers",
+    "manager",
+    "base",
+    "misc",
+    "impl",
+    "data",
+    "info",
+    "process",
+    "v2",
+    "new",
+}
 
 # The names of things that others named: `base_url` is what every OpenAI client calls the address of a provider, and
 # `data_received` is asyncio's for a protocol's bytes.
@@ -25,14 +39,14 @@ def words(name: str) -> set[str]:
 def banned_names(source: Source) -> Iterator[str]:
     """Names in a source that hold a banned word, and where."""
     for part in PurePosixPath(source.name).with_suffix("").parts:
-        if found := words(part) & BANNED:
+        if found := sorted(words(part) & BANNED):
             yield f"{source.name}: {part} ({', '.join(found)})"
     if not source.name.endswith(".py"):
         return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             name = "" if node.name.startswith("test_") else node.name
-            if found := words(name) & BANNED:
+            if found := sorted(words(name) & BANNED):
                 yield f"{place(source, node)}: {name} ({', '.join(found)})"
 
 
@@ -42,5 +56,15 @@ def test_no_name_is_empty_of_meaning() -> None:
 
 def test_banned_words_are_found_in_every_spelling() -> None:
     source = Source("a/data_utils.py", "class BaseManager: ...\ndef _new_thing(): ...\nasync def process(): ...\n")
-    assert len(list(banned_names(source))) == 3
-    assert list(banned_names(Source("a/database.py", "def renew(): ...\ndef base_url(): ...\nclass Newest: ...\ndef database_url(): ...\n"))) == []
+    assert len(list(banned_names(source))) == 4
+    assert (
+        list(
+            banned_names(
+                Source(
+                    "a/database.py",
+                    "def renew(): ...\ndef base_url(): ...\nclass Newest: ...\ndef database_url(): ...\n",
+                )
+            )
+        )
+        == []
+    )

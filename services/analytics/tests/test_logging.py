@@ -127,6 +127,17 @@ async def test_estimate_and_final_logged_at_the_same_moment_leave_the_final(
     assert rows == rollups
 
 
+async def test_a_final_delivered_to_many_at_once_takes_its_estimates_place_once(
+    journeys: Any, usage_event: MakeEvent
+) -> None:
+    await journeys.log([usage_event(f"r-{n}", kind="estimated", cost_usd="5") for n in range(100)])
+    finals = [usage_event(f"r-{n}", cost_usd="2") for n in range(100)]
+    await asyncio.gather(*(journeys.log(finals) for _ in range(8)))
+    assert await journeys.pool.fetchval("SELECT sum(cost) FROM requests") == 200
+    rows, rollups = await rows_and_rollups(journeys.pool)
+    assert rows == rollups
+
+
 async def test_a_batch_is_logged_whole_or_not_at_all(journeys: Any, usage_event: MakeEvent) -> None:
     good = usage_event("good").model_dump_json().encode()
     with pytest.raises(ValueError):

@@ -156,6 +156,12 @@ def test_an_estimate_after_the_final_books_nothing() -> None:
     assert books.take([charge("r", "estimated", "0.50")]) == Booking({}, [], {})
 
 
+def test_of_the_events_delivered_only_those_just_claimed_are_fresh_and_each_once() -> None:
+    first, second = charge("r"), charge("s")
+    assert unseen([first, second, first], [first.event_id]) == [first]
+    assert unseen([first, second], []) == []
+
+
 def test_what_nobody_can_be_charged_for_is_the_operators() -> None:
     entries = book({}, [charge("r", cost="0.2", operator_cost=Decimal("0.05"))]).entries
     assert {entry.account: entry.amount for entry in entries} == {

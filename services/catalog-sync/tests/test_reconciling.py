@@ -87,7 +87,7 @@ def test_a_date_that_the_source_gives_holds_though_we_heard_of_it_later() -> Non
     ours = applied({}, reconcile((), sourced({"a": (_at(1), [])}), SOURCE, START))
     listing = sourced({"a": (_at(1), [(3, _at(2))])})
     changes = reconcile(ours.values(), listing, SOURCE, START + 10 * DAY)
-    assert [price.starts_at for price in changes.changed[0].new_prices] == [START + 3 * DAY]
+    assert [price.starts_at for price in changes.changed[0].prices_to_add] == [START + 3 * DAY]
 
 
 def test_a_model_that_is_gone_stays_callable_and_counts_as_gone_once() -> None:

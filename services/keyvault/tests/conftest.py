@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,10 +19,11 @@ import pytest_asyncio
 import redis.asyncio as redis
 import uvicorn
 from common.bus.connect import Bus, connect
+from common.bus.provision import provision
 from common.contracts.snapshots import AccountTier, Role
 from common.http.sessions import AUDIENCE, ISSUER
 from common.ids import uuid7
-from common.testing.servers import TestDatabase
+from common.testing.servers import Servers, TestDatabase
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyvault.domain.accounts import User
@@ -113,26 +115,21 @@ class Vault:
         found = [await self.bus.jetstream.get_msg(stream, number) for number in numbers]
         return [(message.subject or "", message.data or b"") for message in found]
 
-    async def audit_actions(self) -> list[str]:
-        """The actions in the trail, the oldest first."""
-        rows = await self.owner.fetch("SELECT action FROM audit_entries ORDER BY id")
+    async def audit_actions(self, subject: str | None = None) -> list[str]:
+        """The actions in the trail (upon one thing), the oldest first."""
+        rows = await self.owner.fetch(
+            "SELECT action FROM audit_entries WHERE $1::text IS NULL OR subject = $1 ORDER BY id", subject
+        )
         return [row["action"] for row in rows]
 
 
-@pytest.fixture
-def signing_key() -> str:
-    """A private key as a setting."""
-    return base64.urlsafe_b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode().rstrip("=")
-
-
-@pytest_asyncio.fixture
-async def environment(database: TestDatabase, nats_url: str, redis_url: str, signing_key: str) -> dict[str, str]:
+def environment_of(database_url: str, nats_url: str, redis_url: str) -> dict[str, str]:
     """What the service is started with, if a test does not say otherwise."""
     return {
-        "KEYVAULT_DATABASE_URL": await database.service_url("keyvault"),
+        "KEYVAULT_DATABASE_URL": database_url,
         "NATS_URL": nats_url,
         "REDIS_URL": redis_url,
-        "JWT_PRIVATE_KEY": signing_key,
+        "JWT_PRIVATE_KEY": base64.urlsafe_b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode(),
         "BYOK_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
         "GATEWAY_SERVICE_TOKEN": GATEWAY_TOKEN,
         "CATALOG_SYNC_SERVICE_TOKEN": CATALOG_SYNC_TOKEN,
@@ -140,47 +137,56 @@ async def environment(database: TestDatabase, nats_url: str, redis_url: str, sig
     }
 
 
-@pytest_asyncio.fixture
-async def owner(
-    database: TestDatabase, environment: dict[str, str]
-) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection of the tables' owner."""
-    connection = await asyncpg.connect(database.owner_url)
-    await connection.execute("SET search_path = keyvault")
-    yield connection
-    await connection.close()
-
-
-Start = Callable[..., Any]
-
-
-@pytest_asyncio.fixture
-async def start(
-    environment: dict[str, str], owner: asyncpg.Connection[asyncpg.Record], redis_url: str, nats_url: str
-) -> AsyncIterator[Start]:
-    """Runs the service within `async with start(SETTING="value") as vault`."""
+@asynccontextmanager
+async def running(environment: dict[str, str], owner_url: str, redis_url: str) -> AsyncIterator[Vault]:
+    """The service with an environment, ready."""
     async with AsyncExitStack() as stack:
         marks = redis.Redis.from_url(redis_url)
         stack.push_async_callback(marks.aclose)
-        bus = await connect(nats_url, "keyvault-tests")
+        bus = await connect(environment["NATS_URL"], "keyvault-tests")
         stack.push_async_callback(bus.close)
+        owner = await asyncpg.connect(owner_url)
+        stack.push_async_callback(owner.close)
+        await owner.execute("SET search_path = keyvault")
+        app = create_app(KeyvaultSettings.model_validate(environment))
+        url = await stack.enter_async_context(serving(app))
+        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=url, timeout=20))
+        await eventually(lambda: _is_ready(client))
+        yield Vault(client, url, environment, owner, marks, bus, app)
 
-        @asynccontextmanager
-        async def running(**settings: str) -> AsyncIterator[Vault]:
-            given = {**environment, **settings}
-            app = create_app(KeyvaultSettings.model_validate(given))
-            async with serving(app) as url, httpx2.AsyncClient(base_url=url, timeout=20) as client:
-                await eventually(lambda: _is_ready(client))
-                yield Vault(client, url, given, owner, marks, bus, app)
 
-        yield running
+@pytest_asyncio.fixture(scope="module")
+async def vault(servers: Servers) -> AsyncIterator[Vault]:
+    """The running service, shared by the tests of a module: they find each other's people and keys there.
+
+    A module that uses it has no test that uses `start` or `alone`, which empty the servers.
+    """
+    database = TestDatabase(servers.database_url, f"test_{secrets.token_hex(6)}")
+    await database.create()
+    await provision(servers.nats_url)
+    environment = environment_of(await database.service_url("keyvault"), servers.nats_url, servers.redis_url)
+    async with running(environment, database.owner_url, servers.redis_url) as shared:
+        yield shared
+    await database.drop()
 
 
 @pytest_asyncio.fixture
-async def vault(start: Start) -> AsyncIterator[Vault]:
-    """The running service, ready."""
-    async with start() as running:
-        yield running
+async def environment(database: TestDatabase, nats_url: str, redis_url: str) -> dict[str, str]:
+    """What a service over empty servers is started with, if a test does not say otherwise."""
+    return environment_of(await database.service_url("keyvault"), nats_url, redis_url)
+
+
+@pytest.fixture
+def start(environment: dict[str, str], database: TestDatabase, redis_url: str) -> Callable[..., Any]:
+    """Runs the service, over servers that are empty at first, within `async with start(SETTING="value") as alone`."""
+    return lambda **settings: running({**environment, **settings}, database.owner_url, redis_url)
+
+
+@pytest_asyncio.fixture
+async def alone(start: Callable[..., Any]) -> AsyncIterator[Vault]:
+    """The running service over empty servers."""
+    async with start() as started:
+        yield started
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ async def test_a_wrong_request_is_a_422_and_makes_nothing(vault: Any) -> None:
         headers = {**admin.headers, "content-type": "application/json"}
         answer = await vault.client.post("/api/v1/keys", content=content, headers=headers)
         assert 400 <= answer.status_code < 500, content
-    assert (await vault.call("GET", "/api/v1/keys", admin)).json()["items"] == []
+    assert (await vault.call("GET", f"/api/v1/keys?user_id={admin.id}", admin)).json()["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,8 @@ async def test_of_two_imports_of_one_key_at_once_one_wins(vault: Any) -> None:
     body = {"name": "a", "key": "contested-key-1"}
     answers = await asyncio.gather(*(vault.call("POST", "/api/v1/keys", admin, body) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
-    assert len(await vault.bucket("keys")) == 1
+    listed = await vault.call("GET", f"/api/v1/keys?user_id={admin.id}", admin)
+    assert len(listed.json()["items"]) == 1
 
 
 async def test_users_see_their_own_keys_and_admins_all(vault: Any) -> None:
@@ -173,7 +174,7 @@ async def test_users_see_their_own_keys_and_admins_all(vault: Any) -> None:
         return {item["id"] for item in items}
 
     assert await listed(one) == {mine["id"]}
-    assert await listed(admin) == {mine["id"], theirs["id"]}
+    assert {mine["id"], theirs["id"]} <= await listed(admin)
     assert await listed(admin, f"?user_id={other.id}") == {theirs["id"]}
     assert await listed(one, f"?user_id={one.id}") == {mine["id"]}
     assert (await vault.call("GET", f"/api/v1/keys?user_id={other.id}", one)).status_code == 403
@@ -300,9 +301,8 @@ async def test_every_change_is_an_event_and_an_audit_entry(vault: Any) -> None:
     await vault.call("PATCH", path, user, {"rate_limit": 3})
     await vault.call("POST", f"{path}/rotate", user)
     await vault.call("DELETE", path, user)
-    events = await vault.events("KEYS")
+    events = [event for event in await vault.events("KEYS") if made["id"].encode() in event[1]]
     assert [subject for subject, _ in events] == ["keys.created", "keys.updated", "keys.updated", "keys.revoked"]
     told = [Envelope[KeyChanged].model_validate_json(body) for _, body in events]
-    assert {event.data.api_key_id for event in told} == {made["id"]}
     assert [event.data.changed for event in told] == [(), ("rate_limit",), ("secrets",), ()]
-    assert await vault.audit_actions() == ["key.created", "key.changed", "key.rotated", "key.revoked"]
+    assert await vault.audit_actions(made["id"]) == ["key.created", "key.changed", "key.rotated", "key.revoked"]

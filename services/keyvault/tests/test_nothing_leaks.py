@@ -32,20 +32,20 @@ def spellings(secret: str) -> list[bytes]:
     ]
 
 
-async def everything_left(vault: Any, caplog: pytest.LogCaptureFixture) -> dict[str, bytes]:
+async def everything_left(alone: Any, caplog: pytest.LogCaptureFixture) -> dict[str, bytes]:
     """All that the service has written: rows, snapshots, events, metrics, log lines."""
     left = {"logs": "\n".join(record.getMessage() for record in caplog.records).encode()}
-    tables = await vault.owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'keyvault'")
+    tables = await alone.owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'keyvault'")
     for row in tables:
-        rows = await vault.owner.fetch(f'SELECT t::text AS line FROM "{row["tablename"]}" t')
+        rows = await alone.owner.fetch(f'SELECT t::text AS line FROM "{row["tablename"]}" t')
         left[f"table {row['tablename']}"] = "\n".join(each["line"] for each in rows).encode()
     for bucket in ("keys", "credentials", "sessions"):
-        left[f"bucket {bucket}"] = repr(await vault.bucket(bucket)).encode()
+        left[f"bucket {bucket}"] = repr(await alone.bucket(bucket)).encode()
     for stream in ("KEYS", "DLQ", "AUDIT"):
-        left[f"stream {stream}"] = repr(await vault.events(stream)).encode()
-    left["metrics"] = (await vault.client.get("/metrics")).content
-    for key in await vault.redis.keys("*"):
-        left[f"redis {key!r}"] = repr((key, await vault.redis.get(key))).encode()
+        left[f"stream {stream}"] = repr(await alone.events(stream)).encode()
+    left["metrics"] = (await alone.client.get("/metrics")).content
+    for key in await alone.redis.keys("*"):
+        left[f"redis {key!r}"] = repr((key, await alone.redis.get(key))).encode()
     return left
 
 
@@ -55,34 +55,34 @@ async def test_no_secret_is_left_anywhere(
     caplog.set_level(logging.DEBUG)
     structlog.reset_defaults()
     first = {"TOLLGATE_ADMIN_EMAIL": "root@example.com", "TOLLGATE_ADMIN_PASSWORD": PASSWORD}
-    async with start(GROQ_API_KEY=ENVIRONMENT_KEY, **first) as vault:
-        begun = await vault.call("POST", "/api/auth/login", None, {"email": "root@example.com", "password": PASSWORD})
+    async with start(GROQ_API_KEY=ENVIRONMENT_KEY, **first) as alone:
+        begun = await alone.call("POST", "/api/auth/login", None, {"email": "root@example.com", "password": PASSWORD})
         token = begun.json()["access_token"]
-        vault.client.cookies.clear()
-        admin = await vault.admin()
-        made = await vault.make_key(admin)
-        await vault.make_key(admin, key=IMPORTED_KEY)
-        rotated = (await vault.call("POST", f"/api/v1/keys/{made['id']}/rotate", admin)).json()["key"]
+        alone.client.cookies.clear()
+        admin = await alone.admin()
+        made = await alone.make_key(admin)
+        await alone.make_key(admin, key=IMPORTED_KEY)
+        rotated = (await alone.call("POST", f"/api/v1/keys/{made['id']}/rotate", admin)).json()["key"]
         answers = [
-            await vault.call("POST", "/api/v1/llm/providers/keys", admin,
+            await alone.call("POST", "/api/v1/llm/providers/keys", admin,
                              {"provider_type": "openai", "api_key": PROVIDER_KEY, "base_url": "https://x.invalid"}),
-            await vault.call("POST", "/api/v1/llm/providers/keys/openai/test", admin),
-            await vault.call("POST", "/api/v1/keys", admin, {"name": "a", "key": IMPORTED_KEY}),
-            await vault.call("POST", "/api/v1/keys", admin, {"name": {"a": IMPORTED_KEY}, "key": [PROVIDER_KEY]}),
-            await vault.call("POST", "/api/auth/login", None, {"email": "root@example.com", "password": PASSWORD + "x"}),
-            await vault.call("POST", "/api/auth/login", None, {"email": ["x"], "password": [PASSWORD]}),
-            await vault.call("GET", "/api/v1/keys", admin),
-            await vault.call("GET", "/api/v1/users", admin),
-            await vault.call("GET", "/api/v1/llm/providers/keys", admin),
-            await vault.call("GET", "/api/v1/audit?limit=1000", admin),
-            await vault.call("DELETE", f"/api/v1/keys/{made['id']}", admin),
-            await vault.client.get("/api/auth/me", headers={"authorization": f"Bearer {token}x"}),
+            await alone.call("POST", "/api/v1/llm/providers/keys/openai/test", admin),
+            await alone.call("POST", "/api/v1/keys", admin, {"name": "a", "key": IMPORTED_KEY}),
+            await alone.call("POST", "/api/v1/keys", admin, {"name": {"a": IMPORTED_KEY}, "key": [PROVIDER_KEY]}),
+            await alone.call("POST", "/api/auth/login", None, {"email": "root@example.com", "password": PASSWORD + "x"}),
+            await alone.call("POST", "/api/auth/login", None, {"email": ["x"], "password": [PASSWORD]}),
+            await alone.call("GET", "/api/v1/keys", admin),
+            await alone.call("GET", "/api/v1/users", admin),
+            await alone.call("GET", "/api/v1/llm/providers/keys", admin),
+            await alone.call("GET", "/api/v1/audit?limit=1000", admin),
+            await alone.call("DELETE", f"/api/v1/keys/{made['id']}", admin),
+            await alone.client.get("/api/auth/me", headers={"authorization": f"Bearer {token}x"}),
         ]  # fmt: skip
-        for (credential_id,) in await vault.owner.fetch("SELECT id FROM credentials"):
-            answers.append(await vault.open_credential(credential_id, public_key_of(X25519PrivateKey.generate())))
-        left = await everything_left(vault, caplog)
+        for (credential_id,) in await alone.owner.fetch("SELECT id FROM credentials"):
+            answers.append(await alone.open_credential(credential_id, public_key_of(X25519PrivateKey.generate())))
+        left = await everything_left(alone, caplog)
         left["answers"] = b"\n".join(answer.content + repr(answer.headers).encode() for answer in answers)
-        environment = vault.environment
+        environment = alone.environment
     left["output"] = "".join(capfd.readouterr()).encode()
     secrets = {
         "password": PASSWORD,

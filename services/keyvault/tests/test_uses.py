@@ -70,61 +70,61 @@ def used(key_id: str | None, credential_id: str | None, at: datetime) -> Envelop
     )
 
 
-async def publish(vault: Any, *events: Envelope[UsageRecorded]) -> None:
+async def publish(alone: Any, *events: Envelope[UsageRecorded]) -> None:
     for number, event in enumerate(events):
         # Under ids of their own, so that a repeated event really is delivered twice.
         headers = event_headers(f"{event.id}-{number}-{uuid7()}")
         subject = recorded_subject("openai", event.data.api_key_id)
-        await vault.bus.jetstream.publish(subject, event.model_dump_json().encode(), headers=headers)
+        await alone.bus.jetstream.publish(subject, event.model_dump_json().encode(), headers=headers)
 
 
-async def last_used(vault: Any, table: str, row_id: str) -> datetime | None:
-    at: datetime | None = await vault.owner.fetchval(f"SELECT last_used_at FROM {table} WHERE id = $1", row_id)
+async def last_used(alone: Any, table: str, row_id: str) -> datetime | None:
+    at: datetime | None = await alone.owner.fetchval(f"SELECT last_used_at FROM {table} WHERE id = $1", row_id)
     return at
 
 
-async def test_keys_and_credentials_know_when_they_were_last_used(vault: Any, eventually: Any) -> None:
-    admin = await vault.admin()
-    made, unused = await vault.make_key(admin), await vault.make_key(admin)
+async def test_keys_and_credentials_know_when_they_were_last_used(alone: Any, eventually: Any) -> None:
+    admin = await alone.admin()
+    made, unused = await alone.make_key(admin), await alone.make_key(admin)
     body = {"provider_type": "openai", "api_key": "sk-proj-canary-1234"}
-    await vault.call("POST", "/api/v1/llm/providers/keys", admin, body)
-    credential_id = await vault.owner.fetchval("SELECT id FROM credentials")
+    await alone.call("POST", "/api/v1/llm/providers/keys", admin, body)
+    credential_id = await alone.owner.fetchval("SELECT id FROM credentials")
     latest = used(made["id"], credential_id, AT + timedelta(hours=1))
     earlier = used(made["id"], None, AT)
-    await publish(vault, earlier, latest, latest, earlier, used(None, None, AT), used("unknown", "unknown", AT))
+    await publish(alone, earlier, latest, latest, earlier, used(None, None, AT), used("unknown", "unknown", AT))
 
     async def is_known() -> bool:
-        return await last_used(vault, "virtual_keys", made["id"]) == AT + timedelta(hours=1)
+        return await last_used(alone, "virtual_keys", made["id"]) == AT + timedelta(hours=1)
 
     await eventually(is_known)
-    assert await last_used(vault, "credentials", credential_id) == AT + timedelta(hours=1)
-    assert await last_used(vault, "virtual_keys", unused["id"]) is None
+    assert await last_used(alone, "credentials", credential_id) == AT + timedelta(hours=1)
+    assert await last_used(alone, "virtual_keys", unused["id"]) is None
     # An older event that comes late changes nothing.
-    await publish(vault, earlier, used(unused["id"], None, AT))
+    await publish(alone, earlier, used(unused["id"], None, AT))
 
     async def other_is_known() -> bool:
-        return await last_used(vault, "virtual_keys", unused["id"]) == AT
+        return await last_used(alone, "virtual_keys", unused["id"]) == AT
 
     await eventually(other_is_known)
-    assert await last_used(vault, "virtual_keys", made["id"]) == AT + timedelta(hours=1)
-    shown = (await vault.call("GET", f"/api/v1/keys/{made['id']}", admin)).json()
+    assert await last_used(alone, "virtual_keys", made["id"]) == AT + timedelta(hours=1)
+    shown = (await alone.call("GET", f"/api/v1/keys/{made['id']}", admin)).json()
     assert shown["last_used_at"] == "2026-11-21T09:30:00Z"
 
 
 async def test_an_event_that_breaks_its_contract_goes_to_the_dlq_and_its_neighbours_count(
-    vault: Any, eventually: Any
+    alone: Any, eventually: Any
 ) -> None:
-    admin = await vault.admin()
-    made = await vault.make_key(admin)
-    await vault.bus.jetstream.publish("usage.recorded.openai.none", b'{"data": 1}', headers=event_headers("bad"))
-    await publish(vault, used(made["id"], None, AT))
+    admin = await alone.admin()
+    made = await alone.make_key(admin)
+    await alone.bus.jetstream.publish("usage.recorded.openai.none", b'{"data": 1}', headers=event_headers("bad"))
+    await publish(alone, used(made["id"], None, AT))
 
     async def is_known() -> bool:
-        return await last_used(vault, "virtual_keys", made["id"]) == AT
+        return await last_used(alone, "virtual_keys", made["id"]) == AT
 
     await eventually(is_known)
 
     async def is_buried() -> bool:
-        return [subject for subject, _ in await vault.events("DLQ")] == ["dlq.keyvault"]
+        return [subject for subject, _ in await alone.events("DLQ")] == ["dlq.keyvault"]
 
     await eventually(is_buried)

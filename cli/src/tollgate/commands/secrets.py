@@ -237,7 +237,9 @@ def _kept_in(cluster: Cluster) -> Secrets:
     """The cluster's table, made where there is none, completed where a later release needs more."""
     found = cluster.read(KEPT)
     if found is None and (other := next((name for name in variables_of(Secrets()) if cluster.read(name)), None)):
-        raise RunnerError(f"Secret {other} exists but {KEPT}, which it came from, does not: put it back, or delete all")
+        found = cluster.read(KEPT)  # another may have begun in this moment; it makes the table first
+        if found is None:
+            raise RunnerError(f"Secret {other} exists but {KEPT}, which it came from, does not: put it back")
     stored = (found or {}).get(_TABLE, "")
     secrets, table = _completed(stored)
     if found is None and not cluster.create(KEPT, {_TABLE: table}):

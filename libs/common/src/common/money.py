@@ -8,7 +8,7 @@ is counted against a budget must never be less than what is owed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 from typing import Any, Self
 
 from pydantic import GetCoreSchemaHandler
@@ -20,7 +20,8 @@ NANO = 1_000_000_000
 MAX_NANO = 2**53 - 1
 """The largest count that a Lua number (a double) holds exactly: about $9.0 million."""
 
-_PRECISION = 60  # more digits than tokens × price can need, so that no operation here ever rounds
+# More digits than tokens × price can need, so that no operation here ever rounds; and if one did, then up.
+_EXACT = Context(prec=60, rounding=ROUND_CEILING)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,21 +46,17 @@ class Money:
     @classmethod
     def from_nano(cls, nano: int) -> Self:
         """The amount that so many nano-USD are."""
-        return cls(Decimal(nano).scaleb(-9))
+        return cls(Decimal(nano).scaleb(-9, _EXACT))
 
     def to_nano_ceiling(self) -> int:
         """Whole nano-USD, rounded up."""
         return nano_ceiling(self.usd)
 
     def __add__(self, other: Money) -> Money:
-        with localcontext() as context:
-            context.prec = _PRECISION
-            return Money(self.usd + other.usd)
+        return Money(_EXACT.add(self.usd, other.usd))
 
     def __sub__(self, other: Money) -> Money:
-        with localcontext() as context:
-            context.prec = _PRECISION
-            return Money(self.usd - other.usd)
+        return Money(_EXACT.subtract(self.usd, other.usd))
 
     def __neg__(self) -> Money:
         return Money(self.usd.copy_negate())
@@ -75,7 +72,7 @@ class Money:
         """In JSON a decimal string; in Python a `Money`."""
         from_text = core_schema.chain_schema(
             [
-                core_schema.str_schema(pattern=r"^-?\d{1,20}(\.\d{1,20})?$"),
+                core_schema.str_schema(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$"),
                 core_schema.no_info_plain_validator_function(cls.of),
             ]
         )
@@ -91,7 +88,7 @@ ZERO = Money(Decimal(0))
 
 def nano_ceiling(usd: Decimal) -> int:
     """Whole nano-USD of an amount in dollars, rounded up."""
-    return int(usd.scaleb(9).to_integral_value(rounding=ROUND_CEILING))
+    return int(usd.scaleb(9, _EXACT).to_integral_value(rounding=ROUND_CEILING))
 
 
 def plain(value: Decimal) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="Settings")
@@ -115,16 +116,21 @@ def variable_of(kind: type[Settings], name: str) -> str:
 
 
 def example_of(kinds: list[type[Settings]]) -> str:
-    """The text of `.env.example`: every variable once, with its prose and default."""
-    seen: dict[str, str] = {}
+    """The text of `.env.example`: every variable once, with its prose and default, required where any class requires it."""
+    lines: dict[str, str] = {}
     for kind in kinds:
         for field, declared in kind.model_fields.items():
             name = variable_of(kind, field)
-            required = declared.is_required()
-            value = "" if required or declared.default is None else str(declared.default)
-            line = f"{name}={value}" if required else f"# {name}={value}"
-            seen.setdefault(name, f"# {declared.description}{' (required)' if required else ''}\n{line}\n")
-    return "\n".join(seen[name] for name in sorted(seen))
+            if name not in lines or (declared.is_required() and f"\n# {name}=" in lines[name]):
+                lines[name] = _example_line(name, declared)
+    return "\n".join(lines[name] for name in sorted(lines))
+
+
+def _example_line(name: str, declared: FieldInfo) -> str:
+    if declared.is_required():
+        return f"# {declared.description} (required)\n{name}=\n"
+    value = "" if declared.default is None else str(declared.default)
+    return f"# {declared.description}\n# {name}={value}\n"
 
 
 def _prose(kind: type[Settings], name: str) -> str:

@@ -14,7 +14,7 @@ from common.bus.mirror import Mirror
 from common.http.app import REVISION_HEADER
 
 from gateway.api.client import Client, Scope
-from gateway.shapes import Header
+from gateway.shapes import Header, Refusal
 from gateway.upstream.client import (
     Deadlines,
     UpstreamClient,
@@ -73,17 +73,19 @@ class Edge:
     async def forward(self, owner: str, scope: Scope, client: Client) -> None:
         """Forward one request and hand back its answer."""
         body = await client.body(_MAX_BODY_BYTES, _BODY_SECONDS)
-        request = UpstreamRequest(
-            scope["method"].encode(),
-            self._origins[owner],
-            _target(scope),
-            _request_headers(scope, client),
-            body or None,
-        )
         try:
+            request = UpstreamRequest(
+                scope["method"].encode(),
+                self._origins[owner],
+                _target(scope),
+                _request_headers(scope, client),
+                body or None,
+            )
             async with await self._client.send(request, _DEADLINES) as response:
                 answered = await response.body(_MAX_ANSWER_BYTES)
                 status, headers = response.status, response.headers
+        except ValueError:
+            raise Refusal("invalid_request", "the URL or a header has characters that cannot be passed on") from None
         except UpstreamError as error:
             log.warning("owner_away", owner=owner, error=type(error).__name__)
             status = 504 if isinstance(error, UpstreamTimeout) else 503
@@ -110,7 +112,9 @@ def _target(scope: Scope) -> bytes:
 
 
 def _request_headers(scope: Scope, client: Client) -> bytes:
-    kept = [(name, value) for name, value in scope["headers"] if name not in _HOP and name not in _OURS]
+    named = {name.strip().lower() for name in client.headers.get(b"connection", b"").split(b",")}
+    left_out = _HOP | _OURS | named
+    kept = [(name, value) for name, value in scope["headers"] if name not in left_out]
     peer = scope.get("client")
     own = [
         (b"x-request-id", client.request_id.encode()),

@@ -213,8 +213,12 @@ class Recorder:
             log.debug("rejection_not_published")
 
     async def publish_waiting(self, waiting: bytes) -> None:
-        """Publish one event that was parked or journaled. Raises NotStored."""
-        kept = msgspec.json.decode(waiting, type=_Kept)
+        """Publish one event that was parked or journaled; what is none is told and passed over. Raises NotStored."""
+        try:
+            kept = msgspec.json.decode(waiting, type=_Kept)
+        except ValueError:
+            log.critical("waiting_event_unreadable", size=len(waiting))
+            return
         await self._publisher.publish(kept.subject, bytes(kept.event), event_headers(kept.id), _DRAIN_ACK_SECONDS)
 
     async def _keep_elsewhere(self, event_id: str, subject: str, body: bytes, why: str) -> None:

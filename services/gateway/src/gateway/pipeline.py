@@ -102,7 +102,10 @@ class Pipeline:
         price = model.price_at(call.log.started_at)
         tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
         most = request.output_tokens or default_output(
-            request.text_bytes, model.max_output_tokens, model.context_length
+            request.text_bytes,
+            model.max_output_tokens,
+            model.context_length,
+            (call.key.token_limit - tokens) // request.choices if call.key.token_limit else None,
         )
         worst = bound(price, tokens, most, request.choices)
         number = len(call.attempts) + 1

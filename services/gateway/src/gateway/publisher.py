@@ -74,7 +74,7 @@ class Publisher:
             return
         try:
             ack = _decode_ack(msg.data)
-        except msgspec.DecodeError:
+        except ValueError:
             ack = _Ack()
         if ack.stream == self._stream and ack.error is None:
             stored.set_result(ack.seq)

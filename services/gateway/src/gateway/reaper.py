@@ -82,7 +82,11 @@ class Reaper:
         return len(abandoned)
 
     async def _tell(self, hold: Abandoned) -> None:
-        call = msgspec.json.decode(hold.call, type=_Call)
+        try:
+            call = msgspec.json.decode(hold.call, type=_Call)
+        except ValueError:  # it stays counted, and is looked at again after a while
+            log.critical("hold_unreadable", request_id=hold.request_id, attempt=hold.attempt)
+            return
         attempt = self._attempt(hold, call)
         await self._recorder.make_safe(*encode_usage(_log_of(hold, call), [attempt], "estimated", self._source))
         await self._limiter.settle(

@@ -71,6 +71,7 @@ class Refusal(Exception):
         detail: str = "",
         *,
         param: str | None = None,
+        model: str | None = None,
         retry_after_ms: int | None = None,
         should_retry: bool | None = None,
     ) -> None:
@@ -79,6 +80,7 @@ class Refusal(Exception):
         self.row = REFUSALS[reason]
         self.detail = detail
         self.param = param
+        self.model = model
         self.retry_after_ms = retry_after_ms
         self.should_retry = should_retry
 
@@ -107,6 +109,13 @@ def refusal_answer(refusal: Refusal, *, as_openai: bool = False) -> ErrorAnswer:
     return ErrorAnswer(status, _retry_headers(row.retry, refusal), msgspec.json.encode({"error": error}))
 
 
+def detail_answer(refusal: Refusal) -> ErrorAnswer:
+    """A refusal as the management APIs say it."""
+    row = refusal.row
+    body = msgspec.json.encode({"detail": row.message.format(refusal.detail)})
+    return ErrorAnswer(row.status, _retry_headers(row.retry, refusal), body)
+
+
 def failure_answer(failed: ProviderFailed, provider: str, *, as_openai: bool = False) -> ErrorAnswer:
     """A provider's failure: its own 4xx keeps status and words; everything else names the provider and the cause."""
     row = failed.row
@@ -129,7 +138,7 @@ def failure_answer(failed: ProviderFailed, provider: str, *, as_openai: bool = F
         "code": row.reason if as_openai else failed.client_status,
         "reason": row.reason,
     }
-    headers = ((b"x-should-retry", b"false"),) if failed.failure == "auth" else ()
+    headers = ((b"x-should-retry", b"false"),) if failed.failure == "auth" else _after(retry_ms) if retry_ms else ()
     return ErrorAnswer(failed.client_status, headers, msgspec.json.encode({"error": error}))
 
 

@@ -37,28 +37,29 @@ async def drain_redis(line: RedisLine, recorder: Recorder) -> int:
     """Publish what is parked; how many. Raises NotStored or RedisAway when one of the two is away."""
     drained = 0
     while parked := await line.ask("LRANGE", GATEWAY_LOGS_KEY, 0, _AT_ONCE - 1):
-        await _publish_all(parked, recorder)
-        await asyncio.gather(*[line.ask("LREM", GATEWAY_LOGS_KEY, 1, event) for event in parked])
-        drained += len(parked)
+        outcomes = await asyncio.gather(*map(recorder.publish_waiting, parked), return_exceptions=True)
+        through = [event for event, outcome in zip(parked, outcomes, strict=True) if outcome is None]
+        await asyncio.gather(*[line.ask("LREM", GATEWAY_LOGS_KEY, 1, event) for event in through])
+        drained += len(through)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
     if drained:
         log.info("parked_events_published", events=drained)
     return drained
 
 
 async def drain_journal(journal: Journal, recorder: Recorder) -> int:
-    """Publish what the journal holds; 0 when the bus is still away."""
-    if not journal.has_events():
-        return 0
+    """Publish what the journal holds; 0 when the bus is still away, or the files cannot be read."""
     try:
+        if not journal.has_events():
+            return 0
         drained = await journal.drain(recorder.publish_waiting)
     except NotStored:
         return 0
-    log.info("journal_published", events=drained)
+    except OSError as error:
+        log.error("journal_unreadable", error=error.strerror)
+        return 0
+    if drained:
+        log.info("journal_published", events=drained)
     return drained
-
-
-async def _publish_all(events: list[bytes], recorder: Recorder) -> None:
-    outcomes = await asyncio.gather(*[recorder.publish_waiting(event) for event in events], return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome

@@ -29,7 +29,7 @@ async def expect(phase: str, seconds: float, calling):
         await calling
     took = time.monotonic() - started
     assert (caught.value.phase, caught.value.seconds) == (phase, seconds)
-    assert seconds - 0.02 <= took <= seconds + 0.5
+    assert seconds - 0.02 <= took <= seconds + 2
     assert f"{phase} of {seconds:g} s" in str(caught.value)
     return caught.value
 
@@ -80,9 +80,9 @@ async def test_the_wait_between_chunks_has_a_deadline(client, serve, patient):
 
 
 async def test_chunks_that_come_in_time_may_go_on_for_longer_than_the_wait_between_two(client, serve):
-    provider = await serve(saying(CHUNKED, *[b"1\r\nx\r\n"] * 10, b"0\r\n\r\n", every=0.05))
-    response = await client.send(provider.ask(), Deadlines(5, 0.15, 0.2, 5))
-    assert await response.body(100) == b"x" * 10
+    provider = await serve(saying(CHUNKED, *[b"1\r\nx\r\n"] * 12, b"0\r\n\r\n", every=0.05))
+    response = await client.send(provider.ask(), Deadlines(5, 0.5, 0.5, 5))
+    assert await response.body(100) == b"x" * 12
 
 
 @pytest.mark.parametrize("drip", [b"1\r\nx\r\n", b"0"])
@@ -112,11 +112,11 @@ async def test_the_total_deadline_holds_while_nobody_reads(client, serve, eventu
 async def test_a_timer_left_from_one_call_does_not_disturb_the_next(client, serve):
     async def script(talk):
         while await talk.listen():
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.2)
             await talk.answer(b"ok")
 
     provider = await serve(script)
-    for first_byte_seconds in (0.2, 5.0, 0.2, 0.2):
+    for first_byte_seconds in (1.0, 5.0, 1.0, 1.0):
         response = await client.send(provider.ask(), Deadlines(5, first_byte_seconds, 5, 5))
         assert await response.body(10) == b"ok"
     await expect("first_byte", 0.1, client.send(provider.ask(), Deadlines(5, 0.1, 5, 5)))

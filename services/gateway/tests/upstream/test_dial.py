@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
@@ -161,21 +162,20 @@ async def test_an_address_that_does_not_answer_delays_the_next_by_a_quarter_of_a
     make_client, serve, patient
 ):
     provider = await serve(polite)
-    with socket.socket() as full:
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
         full.bind(("127.0.0.9", provider.origin.port))
         full.listen(0)
-        fillers = [socket.socket() for _ in range(3)]
-        for filler in fillers:
+        for _ in range(3):
+            filler = sockets.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())  # fills the queue: the next one gets no answer at all
         started = time.monotonic()
         response = await make_client(resolve=to("127.0.0.9", "127.0.0.1")).send(provider.ask(), patient)
         assert await response.body(10) == b"ok"
-        assert 0.2 < time.monotonic() - started < 0.8
+        assert 0.2 < time.monotonic() - started < 2
         await asyncio.sleep(0.01)
-        assert not [task for task in asyncio.all_tasks() if "dial.py" in str(task)]
-        for filler in fillers:
-            filler.close()
+        assert not [task for task in asyncio.all_tasks() if "upstream/dial.py" in str(task)]
 
 
 async def test_when_every_address_refuses_the_connection_has_failed(make_client, serve, patient):

@@ -41,6 +41,7 @@ from keyvault.store import credentials as stored_credentials
 from keyvault.store.refusal_marks import RefusalMarks
 
 NAME = "keyvault"
+_TOLD_SECONDS = 5.0
 
 
 def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAPI:
@@ -55,10 +56,11 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
             backbone = await stack.enter_async_context(open_backbone(NAME, settings.database_url, settings, registry))
             means = await _means(settings, used_clock, backbone, stack)
             keyvault = Keyvault(means)
-            await _prepare(keyvault, settings)
+            told_id = await _prepare(keyvault, settings)
             app.state.services = Services(keyvault, backbone.relay, metrics, _service_tokens(settings))
             backbone.consume_usage(usage_handler(keyvault))
             await backbone.start(app)
+            await backbone.relay.published(told_id, _TOLD_SECONDS)  # who is ready after us finds it there
             app.state.checks = {**backbone.checks(), "signing_key": _signs(backbone, means)}
             Jobs(keyvault, backbone.bus, metrics).start(backbone.tasks)
             yield
@@ -97,13 +99,13 @@ def _service_tokens(settings: KeyvaultSettings) -> dict[RecipientService, Secret
     return {"gateway": settings.gateway_token, "catalog-sync": settings.catalog_sync_token}
 
 
-async def _prepare(keyvault: Keyvault, settings: KeyvaultSettings) -> None:
-    """What must hold before the first request."""
+async def _prepare(keyvault: Keyvault, settings: KeyvaultSettings) -> int:
+    """What must hold before the first request; the last outbox row that tells of it."""
     await keyvault.provider_keys.check_master_keys()
-    await keyvault.sessions.publish_signing_key()
+    signing_id = await keyvault.sessions.publish_signing_key()
     if settings.admin_email is not None and settings.admin_password is not None:
         await keyvault.accounts.ensure_admin(settings.admin_email, settings.admin_password.reveal())
-    await keyvault.provider_keys.take_environment(settings.provider_keys)
+    return max(signing_id, await keyvault.provider_keys.take_environment(settings.provider_keys))
 
 
 def _signs(backbone: Backbone, means: Means) -> Check:

@@ -158,7 +158,7 @@ REDIS_KEYS = (
         "token_limit:{id}", "HASH", "gateway", "tokens of the last 60 s, by the second in which their calls began"
     ),
     RedisKey("concurrency:{id}", "ZSET", "gateway", "calls that run now, by the millisecond at which their lease ends"),
-    RedisKey("cost:{id}:{YYYY}:{MM}", "string", "gateway", "what was settled; grows by settlement only"),
+    RedisKey("cost:{id}:{YYYY}:{MM}", "string", "gateway", "what was settled; billing restores it if Redis lost it"),
     RedisKey("held:{id}:{YYYY}:{MM}", "string", "gateway", "the sum of the open holds below, kept beside them"),
     RedisKey(
         "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: key, period, amount, and what the call is"

@@ -42,7 +42,7 @@ class DeploymentEntry(BaseModel):
 Deployments = Annotated[list[DeploymentEntry], Field(min_length=1, max_length=_MAX_DEPLOYMENTS)]
 
 
-class NewAlias(BaseModel):
+class AliasDraft(BaseModel):
     """An alias to make."""
 
     model_config = ConfigDict(extra="forbid")
@@ -107,7 +107,7 @@ async def list_aliases(catalog: Catalog, limit: Limit = 50, cursor: Cursor = Non
 
 
 @router.post("", status_code=201, response_model=AliasEntry)
-async def add_alias(body: NewAlias, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
+async def add_alias(body: AliasDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Add an alias."""
     alias, last = await catalog.add_alias(admin.user_id, body.fill)
     return _json(alias, 201, await told(relay, last))

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
 from catalog_sync.api.answers import Admin, Catalog, Telling, told
-from catalog_sync.api.shapes import ModelEntry, ModelPatch, NewModel, PriceEntry, SeenEntry, SyncEntry
+from catalog_sync.api.shapes import ModelDraft, ModelEntry, ModelPatch, PriceEntry, SeenEntry, SyncEntry
 from catalog_sync.domain.models import ModelFilter
 
 router = APIRouter(prefix="/api/v1/llm/models", tags=["models"])
@@ -52,7 +52,7 @@ async def list_models(
 
 
 @router.post("", status_code=201, response_model=ModelEntry)
-async def add_model(body: NewModel, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
+async def add_model(body: ModelDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Add a model that no source lists."""
     if body.has_half_a_price:
         raise Unprocessable("cost_per_1m_input and cost_per_1m_output go together: give both or neither")

@@ -33,7 +33,7 @@ class Configuration(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class NewProvider(BaseModel):
+class ProviderDraft(BaseModel):
     """An instance to make."""
 
     model_config = ConfigDict(extra="forbid")
@@ -121,7 +121,7 @@ async def list_providers(catalog: Catalog, limit: Limit = 50, cursor: Cursor = N
 
 
 @router.post("", status_code=201, response_model=ProviderEntry)
-async def add_provider(body: NewProvider, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
+async def add_provider(body: ProviderDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Add an instance."""
     provider, last = await catalog.add_provider(admin.user_id, body.fill)
     return _json(provider, 201, await told(relay, last))

@@ -127,7 +127,7 @@ class SeenEntry(BaseModel):
 Cost = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=18, decimal_places=12)]
 
 
-class NewModel(BaseModel):
+class ModelDraft(BaseModel):
     """A model of our own: at a provider type or instance, with both costs or neither (US dollars per 1M tokens)."""
 
     model_config = ConfigDict(extra="forbid")

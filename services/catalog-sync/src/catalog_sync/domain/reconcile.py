@@ -25,7 +25,7 @@ class Change:
     """A model that is new or has changed: as it is now, with all its price rows, of which the last are new."""
 
     after: PricedModel
-    new_prices: tuple[Price, ...] = ()
+    prices_to_add: tuple[Price, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Changes:
     @property
     def prices_added(self) -> int:
         """How many price rows are new."""
-        return sum(len(change.new_prices) for change in (*self.added, *self.changed))
+        return sum(len(change.prices_to_add) for change in (*self.added, *self.changed))
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.gone)
@@ -51,14 +51,14 @@ def reconcile(ours: Collection[PricedModel], theirs: Iterable[SourcedModel], sou
     held = {one.model.id: one for one in ours}
     foreign = _names_of(one.model for one in ours if one.model.source != source)
     listed = {one.facts.model_id: one for one in _apart(theirs, foreign)}
-    added = tuple(_new(one, source, now) for model_id, one in listed.items() if model_id not in held)
+    added = tuple(_addition(one, source, now) for model_id, one in listed.items() if model_id not in held)
     compared = [_change(held[model_id], one, now) for model_id, one in listed.items() if model_id in held]
     changed = tuple(change for change in compared if change is not None)
     gone = tuple(_gone(one, now) for one in ours if _is_newly_gone(one.model, source, listed))
     return Changes(added, changed, gone, unchanged=len(compared) - len(changed))
 
 
-def new_prices(model_id: str, ours: Sequence[Price], theirs: Sequence[Price], now: datetime) -> tuple[Price, ...]:
+def prices_to_add(model_id: str, ours: Sequence[Price], theirs: Sequence[Price], now: datetime) -> tuple[Price, ...]:
     """The rows to add, so that from now on our prices are theirs. `ours` in the order added in, `theirs` by start."""
     if not theirs or not ours:
         return tuple(theirs)  # a price that the source knows no more stays: the last one known
@@ -78,14 +78,14 @@ def _moments(ours: Sequence[Price], theirs: Sequence[Price], now: datetime) -> l
     return sorted({now} | {at for at in dates - known if at < now} | {at for at in dates | known if at > now})
 
 
-def _new(sourced: SourcedModel, source: str, now: datetime) -> Change:
+def _addition(sourced: SourcedModel, source: str, now: datetime) -> Change:
     model = Model(sourced.facts, source, now, now, deprecated_at=now if sourced.is_deprecated else None)
     return Change(PricedModel(model, sourced.prices), sourced.prices)
 
 
 def _change(found: PricedModel, sourced: SourcedModel, now: datetime) -> Change | None:
     model = found.model
-    prices = new_prices(model.id, found.prices, sourced.prices, now)
+    prices = prices_to_add(model.id, found.prices, sourced.prices, now)
     deprecated_at = (model.deprecated_at or now) if sourced.is_deprecated else None
     after = replace(model, facts=sourced.facts, deprecated_at=deprecated_at, gone_at=None)
     if after == model and not prices:

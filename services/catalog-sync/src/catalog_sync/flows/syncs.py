@@ -144,7 +144,7 @@ async def _write(connection: Connection, changes: Changes, source: str, now: dat
     await models.insert_models(connection, [change.after.model for change in changes.added])
     touched = [*(change.after for change in changes.changed), *changes.gone]
     await models.update_models(connection, [priced.model for priced in touched])
-    rows = [(change.after.model.id, price) for change in both for price in change.new_prices]
+    rows = [(change.after.model.id, price) for change in both for price in change.prices_to_add]
     await prices.insert_prices(connection, rows, source, now)
 
 

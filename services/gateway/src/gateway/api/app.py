@@ -17,11 +17,12 @@ from gateway.api.client import Client, ClientGone, Receive, Scope, Send
 from gateway.api.doors import Doors
 from gateway.counts import Counts
 from gateway.edge import Edge
-from gateway.shapes import Header, Refusal, refusal_answer
+from gateway.shapes import ErrorAnswer, Header, Refusal, detail_answer, refusal_answer
 
 log = structlog.get_logger()
 
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
 
 Handler = Callable[[Client, str], Awaitable[None]]
@@ -48,11 +49,11 @@ class App:
             return
         except Refusal as refusal:
             self.doors.refused(client, refusal)
-            await client.refuse(refusal_answer(refusal, as_openai=self.openai_codes))
+            await client.refuse(self._refusal(client, refusal))
         except Exception as error:
             log.error("call_crashed", request_id=client.request_id, path=scope["path"], exc_info=error)
             if not client.status:
-                await client.refuse(refusal_answer(Refusal("internal_error"), as_openai=self.openai_codes))
+                await client.refuse(self._refusal(client, Refusal("internal_error")))
             else:
                 raise
         finally:
@@ -67,6 +68,8 @@ class App:
         elif inner is not None:
             await self._inference(method, inner, client)
         elif (owner := Edge.owner_of(path)) is not None:
+            if method not in _METHODS:
+                raise Refusal("method_not_allowed", f"{method} {path[:200]}")
             await self.edge.forward(owner, scope, client)
         elif method in ("GET", "HEAD") and path in _PROBES:
             await _PROBES[path](self, client)
@@ -86,6 +89,12 @@ class App:
             await self.doors.models(client, inner[len("/models/") :])
         else:
             raise Refusal("unknown_url", f"{method} {client.path[:200]}")
+
+    def _refusal(self, client: Client, refusal: Refusal) -> ErrorAnswer:
+        """A refusal in the shape of the front door that it is said at."""
+        if client.path.startswith("/api/") and _inner(client.path) is None:
+            return detail_answer(refusal)
+        return refusal_answer(refusal, as_openai=self.openai_codes)
 
     async def health(self, client: Client) -> None:
         """`OK`, for load balancers and people."""

@@ -96,7 +96,8 @@ class Client:
     async def answer(self, status: int, body: bytes, headers: Sequence[Header] = (), content: Header = _JSON) -> None:
         """Send a whole answer."""
         self.status = status
-        sent = [content, (b"content-length", b"%d" % len(body)), *headers, *self.extra_headers]
+        framing = [] if status == 204 else [content, (b"content-length", b"%d" % len(body))]
+        sent = [*framing, *headers, *self.extra_headers]
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
         await self._send({"type": "http.response.body", "body": body})
 

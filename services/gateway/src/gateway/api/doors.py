@@ -94,7 +94,7 @@ class Doors:
             return
         found = one_model(self.plans.planner, key, name)
         if found is None:
-            raise Refusal("model_not_found", name[:256], param="model")
+            raise Refusal("model_not_found", name[:256], param="model", model=name)
         await client.answer(200, found)
 
     def identify(self, client: Client) -> ApiKey:
@@ -125,7 +125,7 @@ class Doors:
             key.id if key else None,
             refusal.reason,
             refusal.row.status,
-            refusal.detail if refusal.reason.startswith("model_") else None,
+            refusal.model,
             self.clock.now(),
             self.source,
         )
@@ -133,12 +133,14 @@ class Doors:
 
     def _begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
         if not may_use(key, request.model):
-            raise Refusal("model_not_allowed", f"the key does not allow {request.model}", param="model")
+            raise Refusal(
+                "model_not_allowed", f"the key does not allow {request.model}", param="model", model=request.model
+            )
         plan = self.plans.plan(request.model)
         if plan is None:
-            raise Refusal("model_not_found", request.model, param="model")
+            raise Refusal("model_not_found", request.model, param="model", model=request.model)
         if not plan.deployments:
-            raise Refusal("provider_not_configured", plan.missing[0].display_name)
+            raise Refusal("provider_not_configured", plan.missing[0].display_name, model=request.model)
         record = CallLog(
             request_id=client.request_id,
             trace_id=trace_id_of(client.headers.get(b"traceparent", b"").decode("latin-1")),

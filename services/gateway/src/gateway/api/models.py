@@ -51,7 +51,8 @@ def _models(planner: Planner) -> list[dict[str, Any]]:
 
 
 def _aliases(planner: Planner) -> list[dict[str, Any]]:
-    return [_model(alias.alias, 0, "tollgate") for alias in planner.catalog.aliases()]
+    plans = {alias.alias: planner.plan(alias.alias) for alias in planner.catalog.aliases()}
+    return [_model(name, 0, "tollgate") for name, plan in plans.items() if plan is not None and plan.deployments]
 
 
 def _name(planner: Planner, model: Model) -> str:

@@ -38,12 +38,17 @@ def input_bound(text_bytes: int, attachments: int, context_length: int | None) -
     return min(tokens, context_length) if context_length else tokens
 
 
-def default_output(text_bytes: int, max_output: int | None, context_length: int | None) -> int:
-    """The output maximum that is sent when the call names none: the least of the model's own and 4,096, and what its
-    context has left after an input of this size (a provider refuses a maximum that cannot fit)."""
+def default_output(
+    text_bytes: int, max_output: int | None, context_length: int | None, minute_tokens: int | None = None
+) -> int:
+    """The output maximum that is sent when the call names none: the least of the model's own and 4,096, what its
+    context has left after an input of this size (a provider refuses a maximum that cannot fit), and what the key's
+    tokens a minute leave each choice: a call that could never be admitted would be refused for ever."""
     most = min(max_output or DEFAULT_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS)
     if context_length:
         most = min(most, max(_LEAST_DEFAULT_TOKENS, context_length - text_bytes // _LIKELY_BYTES_PER_TOKEN - 64))
+    if minute_tokens is not None:
+        most = min(most, max(_LEAST_DEFAULT_TOKENS, minute_tokens))
     return most
 
 

@@ -146,12 +146,14 @@ class Limiter:
     async def _run(self, name: str, *arguments: bytes | str | int) -> Any:
         sha, text = self._scripts[name]
         try:
-            return await self._line.ask("EVALSHA", sha, 0, *arguments)
-        except RedisRefused as error:
-            if not str(error).startswith("NOSCRIPT"):
-                # Out of memory, read-only, misconfigured: closed, as if it were away.
-                raise RedisAway(str(error).partition(" ")[0]) from error
+            try:
+                return await self._line.ask("EVALSHA", sha, 0, *arguments)
+            except RedisRefused as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
             return await self._line.ask("EVAL", text, 0, *arguments)
+        except RedisRefused as error:  # out of memory, read-only, misconfigured: closed, as if it were away
+            raise RedisAway(str(error).partition(" ")[0]) from error
 
 
 def suffix_of(api_key_id: str, period: str) -> str:

@@ -71,8 +71,8 @@ class Credentials:
         return self._by_provider.get(provider_type)
 
     def is_complete(self) -> bool:
-        """Whether every wanted secret is here."""
-        return not self._missing()
+        """Whether every wanted secret is here, in whichever version: one that is due to be fetched again still serves."""
+        return self._wanted.keys() <= self._held.keys()
 
     async def run(self) -> None:
         """Fetch what is missing and refresh what grows old, until cancelled."""

@@ -45,6 +45,6 @@ class KeyvaultDoor:
                 if response.status != 200:
                     raise KeyvaultAway(f"keyvault answered {response.status}")
             answer = msgspec.json.decode(body, type=_Sealed)
-        except (UpstreamError, msgspec.DecodeError) as error:
+        except (UpstreamError, ValueError) as error:
             raise KeyvaultAway(type(error).__name__) from error
         return answer.version, answer.sealed

@@ -3,6 +3,9 @@
 Clients of the gateway speak it, too, so what they sent goes through: members are not re-encoded, only those that the
 gateway must set are put in their place (`requests`), and answers are relayed as they came but for what would mislead a
 client (`answers`, `streams`). Five verbs, as in every wire; `StreamDecoder` is the only state.
+
+What cannot be read is caught as ValueError throughout: of bytes that are no UTF-8 msgspec says so with
+UnicodeDecodeError, which is none of its own errors.
 """
 
 from __future__ import annotations

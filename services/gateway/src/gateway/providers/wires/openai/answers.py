@@ -55,7 +55,7 @@ def decode_response(body: bytes, provider: ProviderRow) -> Answer:
     """Read a 200 answer. Raises ProviderFailed for what is no chat completion, or an error in one's place."""
     try:
         return _read(body, provider)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no chat completion") from error
 
 

@@ -18,7 +18,7 @@ def decode_error(status: int, body: bytes, provider: ProviderRow, retry_after_ms
     """A provider's refusal, whatever its shape: `{"error": {…}}`, `{"error": "…"}`, `{"message"}`, `{"detail"}`, HTML."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         found = None
     error = found.get("error", found) if isinstance(found, dict) else found
     if isinstance(error, str):

@@ -40,6 +40,6 @@ def _with_usage(options: msgspec.Raw | None) -> bytes:
     fail: they are left out."""
     try:
         given = _decode_members(options) if options is not None and bytes(options) != b"null" else {}
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         given = {}
     return msgspec.json.encode({**given, "include_usage": True})

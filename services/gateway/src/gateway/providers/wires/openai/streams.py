@@ -111,7 +111,7 @@ class StreamDecoder:
                 taken.append(self._event(name, data))
         except ProviderFailed as failure:
             self.failure = failure
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             self.failure = self._broken("sent a chunk that is no JSON")
         return b"".join(taken)
 

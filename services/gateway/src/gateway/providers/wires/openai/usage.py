@@ -58,7 +58,7 @@ def estimate_tokens(content_bytes: int, pieces: int) -> int:
 
 
 def report_in(raw: msgspec.Raw) -> dict[str, Any] | None:
-    """The report itself, as JSON. Raises msgspec.DecodeError or RecursionError."""
+    """The report itself, as JSON. Raises ValueError or RecursionError."""
     if bytes(raw) == b"null":
         return None
     found = msgspec.json.decode(raw)
