@@ -150,12 +150,12 @@ def test_where_nobody_counted_pieces_or_bytes_do() -> None:
     [
         (
             400,
-            {"error": {"message": "too long", "type": "invalid_request_error", "param": "messages", "code": "context_length_exceeded"}},
+            {"error": {"message": "too long", "type": "x", "param": "messages", "code": "context_length_exceeded"}},
             "bad_request",
             "too long",
             "context_length_exceeded",
         ),
-        (404, {"error": {"message": "no such model", "code": "model_not_found"}}, "not_found", "no such model", "model_not_found"),
+        (404, {"error": {"message": "not there", "code": "model_missing"}}, "not_found", "not there", "model_missing"),
         (401, {"detail": "Invalid API Key"}, "auth", "OpenAI refused our credential", None),
         (403, {"error": {"message": "key sk-secret1234 is bad"}}, "auth", "OpenAI refused our credential", None),
         (422, {"detail": "max_tokens is no number"}, "bad_request", "max_tokens is no number", None),
@@ -170,7 +170,7 @@ def test_where_nobody_counted_pieces_or_bytes_do() -> None:
         (500, b"[" * 100_000, "unavailable", "OpenAI answered 500", None),
         (400, b'{"error":{"message":"\xff"}}', "bad_request", "OpenAI answered 400", None),
         (502, {"error": {"code": 429, "message": "upstream is busy"}}, "rate_limited", "upstream is busy", None),
-        (502, {"error": {"code": "tool_use_failed", "status_code": 400, "message": "no"}}, "bad_request", "no", "tool_use_failed"),
+        (502, {"error": {"code": "tool_use", "status_code": 400, "message": "no"}}, "bad_request", "no", "tool_use"),
         (502, {"error": {"code": 7, "message": "odd"}}, "unavailable", "odd", None),
     ],
 )  # fmt: skip
@@ -213,8 +213,8 @@ def test_a_whole_answer_is_relayed_byte_for_byte() -> None:
 
 @pytest.mark.parametrize(
     ("given", "shown"),
-    [("eos", "stop"), ("model_length", "length"), ("max_tokens", "length"), ("end_turn", "stop"), ("COMPLETE", "stop"), ("", "stop")],
-)  # fmt: skip
+    [("eos", "stop"), ("model_length", "length"), ("max_tokens", "length"), ("COMPLETE", "stop"), ("", "stop")],
+)
 def test_finish_reasons_that_clients_do_not_know_do_not_reach_them(given: str, shown: str) -> None:
     answer = decode_response(whole(choices=finished(given), big=10**30), OPENAI)
     assert answer.finish_reason == shown

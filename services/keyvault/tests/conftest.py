@@ -193,7 +193,7 @@ async def alone(start: Callable[..., Any]) -> AsyncIterator[Vault]:
 async def serving(app: Any) -> AsyncIterator[str]:
     """Serve an app on a free loopback port; its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

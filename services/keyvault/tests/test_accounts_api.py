@@ -11,6 +11,8 @@ from argon2 import PasswordHasher
 from common.contracts.snapshots import UserSessions
 from common.http.sessions import COOKIE
 from common.ids import uuid7
+from keyvault.domain.passwords import NOBODYS_HASH
+from keyvault.domain.tokens import TokenSigner, read_private_key
 from keyvault.flows.hashing import Hashing
 
 PASSWORD = "correct horse battery"
@@ -146,6 +148,20 @@ async def test_wrong_logins_all_get_the_same_answer(vault: Any, email: str) -> N
     assert all("set-cookie" not in answer.headers for answer in answers)
 
 
+async def test_an_address_that_nobody_has_costs_a_password_check_like_any_other(
+    vault: Any, email: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sign_up(vault, email)
+    checked: list[str] = []
+    hashing = Hashing(check_one=lambda stored, _: bool(checked.append(stored)))
+    monkeypatch.setattr(vault.app.state.services.keyvault.accounts, "_hashing", hashing)
+    await log_in(vault, email, "wrong")
+    await log_in(vault, f"nobody.{email}", "wrong")
+    await log_in(vault, "not an address", "wrong")
+    assert len(checked) == 3
+    assert checked[1:] == [NOBODYS_HASH, NOBODYS_HASH]
+
+
 @pytest.mark.usefixtures("_quick_passwords")
 async def test_guessing_one_account_is_slowed_down_wherever_it_comes_from(vault: Any, email: str) -> None:
     await sign_up(vault, email)
@@ -219,7 +235,10 @@ async def test_nonsense_instead_of_a_token_is_a_401(vault: Any, email: str) -> N
     token = (await sign_up(vault, email))["access_token"]
     header, payload, signature = token.split(".")
     unsigned = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", algorithm="none")
-    for wrong in ("x", "a.b.c", token[:-4] + "AAAA", f"{header}.{payload}.", unsigned, "x" * 5000):
+    signer = TokenSigner(read_private_key(vault.environment["JWT_PRIVATE_KEY"]), "", "")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    confused = jwt.encode(claims, signer.public_bytes, algorithm="HS256", headers={"kid": signer.kid})
+    for wrong in ("x", "a.b.c", token[:-4] + "AAAA", f"{header}.{payload}.", unsigned, confused, "x" * 5000):
         answer = await vault.client.get("/api/auth/me", headers={"authorization": f"Bearer {wrong}"})
         assert answer.status_code == 401, wrong
     assert signature

@@ -5,6 +5,7 @@ While it is away publishes fail after their own timeout; nothing here buffers wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from nats.aio.client import Client
 log = structlog.get_logger()
 
 _CONNECT_SECONDS = 2
+_FIRST_CONNECT_SECONDS = 10
 _RECONNECT_SECONDS = 0.25
 _PING_SECONDS = 5
 
@@ -51,7 +53,7 @@ class Bus:
 
 
 async def connect(url: str, name: str, **options: Any) -> Bus:
-    """Connect; raises OSError or nats.errors.Error when the server cannot be reached at the first go."""
+    """Connect; raises TimeoutError, OSError or nats.errors.Error when the server cannot be reached within 10 s."""
     client = Client()
     bus = Bus(client)
 
@@ -61,17 +63,19 @@ async def connect(url: str, name: str, **options: Any) -> Bus:
     async def on_disconnect() -> None:
         log.warning("nats_disconnected")
 
-    await client.connect(
-        url,
-        name=name,
-        connect_timeout=_CONNECT_SECONDS,
-        reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # a float works and is wanted
-        max_reconnect_attempts=-1,
-        ping_interval=_PING_SECONDS,
-        max_outstanding_pings=2,
-        error_cb=on_error,
-        disconnected_cb=on_disconnect,
-        reconnected_cb=bus.reconnected,
-        **options,
-    )
+    # With unlimited reconnects the library would try for ever already now; a service that cannot start should say so.
+    async with asyncio.timeout(_FIRST_CONNECT_SECONDS):
+        await client.connect(
+            url,
+            name=name,
+            connect_timeout=_CONNECT_SECONDS,
+            reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # a float works and is wanted
+            max_reconnect_attempts=-1,
+            ping_interval=_PING_SECONDS,
+            max_outstanding_pings=2,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=bus.reconnected,
+            **options,
+        )
     return bus

@@ -1,0 +1,168 @@
+"""`make bench`: starts the whole stack with the simulator at zero delay, measures what calls cost, prints a table.
+
+CPU is the gateway's own process time divided by calls, so other load on the machine disturbs it least; rates and latencies
+share the machine with the load, the simulator and the servers, and are indicative. Added latency is the difference to
+the same calls made to the simulator directly, in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.load import Result, Target, run
+from benchmarks.stack import running_stack
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of call: its prompt, how many at once, how many in all (for `scale` 1)."""
+
+    name: str
+    content: str
+    streamed: bool
+    connections: int
+    calls: int
+
+
+SCENARIOS = (
+    Scenario("whole, 64 at once", "Say hello!", False, 64, 8_000),
+    Scenario("whole, one at a time", "Say hello!", False, 1, 1_000),
+    Scenario("stream of 50 chunks, 16 at once", "[[simulate tokens=50]]", True, 16, 2_000),
+    Scenario("stream of 50 chunks paced at 10 ms, 64 at once", "[[simulate tokens=50 chunk_ms=10]]", True, 64, 640),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of the table; µs and ms as named."""
+
+    scenario: str
+    cpu_us_per_call: float
+    cpu_us_per_chunk: float | None
+    calls_per_second: float
+    chunks_per_second: float | None
+    p50_ms: float
+    p99_ms: float
+    added_p50_ms: float
+    added_p99_ms: float
+    added_first_byte_p50_ms: float
+    rss_mib: float
+
+
+async def measure(scenario: Scenario, stack: dict[str, Any], key: str, scale: float) -> Measured:
+    """Run one scenario against the simulator, then through the gateway."""
+    calls = max(scenario.connections, int(scenario.calls * scale))
+    members = {"stream": True} if scenario.streamed else {}
+    message = {"role": "user", "content": scenario.content}
+    body = json.dumps({"model": "gpt-4", "messages": [message], "max_tokens": 64, **members}).encode()
+    direct = Target(f"{stack['simulator_url']}/openai/v1/chat/completions", "sim-ok-bench", body)
+    gateway = Target(f"{stack['url']}/v1/chat/completions", key, body)
+    await run(direct, scenario.connections, max(scenario.connections, calls // 10))
+    alone = await run(direct, scenario.connections, calls)
+    await run(gateway, scenario.connections, max(scenario.connections, calls // 10))
+
+    process = psutil.Process(stack["pids"]["gateway"])
+    before = process.cpu_times()
+    result = await run(gateway, scenario.connections, calls)
+    after = process.cpu_times()
+    cpu = (after.user + after.system) - (before.user + before.system)
+    return _row(scenario, result, alone, cpu, process.memory_info().rss)
+
+
+def _row(scenario: Scenario, result: Result, alone: Result, cpu: float, rss: int) -> Measured:
+    def added(share: float, of: str = "latencies") -> float:
+        return 1000 * (result.percentile(share, of) - alone.percentile(share, of))
+
+    return Measured(
+        scenario=scenario.name,
+        cpu_us_per_call=1e6 * cpu / result.calls,
+        cpu_us_per_chunk=1e6 * cpu / result.chunks if result.chunks else None,
+        calls_per_second=result.calls / result.seconds,
+        chunks_per_second=result.chunks / result.seconds if result.chunks else None,
+        p50_ms=1000 * result.percentile(0.5),
+        p99_ms=1000 * result.percentile(0.99),
+        added_p50_ms=added(0.5),
+        added_p99_ms=added(0.99),
+        added_first_byte_p50_ms=added(0.5, "first_bytes"),
+        rss_mib=rss / (1 << 20),
+    )
+
+
+async def _key(stack: dict[str, Any]) -> str:
+    """A key with every limit switched on, none of them reached."""
+    async with httpx2.AsyncClient(base_url=stack["url"]) as client:
+        who = {"email": stack["admin_email"], "password": stack["admin_password"]}
+        token = (await client.post("/api/auth/login", json=who)).json()["access_token"]
+        limits = {
+            "name": "bench",
+            "rate_limit": 1_000_000,
+            "token_limit": 2_000_000_000,
+            "max_concurrency": 10_000,
+            "monthly_budget": "100000",
+        }
+        made = await client.post("/api/v1/keys", json=limits, headers={"authorization": f"Bearer {token}"})
+        return str(made.json()["key"])
+
+
+async def bench(scale: float, *, quiet: bool) -> list[Measured]:
+    """All scenarios against one stack of its own."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as folder, running_stack(Path(folder)) as stack:
+        key = await _key(stack)
+        with Progress(console=Console(stderr=True), disable=quiet) as progress:
+            bar = progress.add_task("measuring", total=len(SCENARIOS))
+            for scenario in SCENARIOS:
+                progress.update(bar, description=scenario.name)
+                rows.append(await measure(scenario, stack, key, scale))
+                progress.advance(bar)
+    return rows
+
+
+def _table(rows: list[Measured]) -> Table:
+    table = Table(title="One gateway worker, everything on (keys, limits, budget, durable events, ledger)")
+    for column in ("scenario", "CPU µs/call", "CPU µs/chunk", "calls/s", "chunks/s", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="left" if column == "scenario" else "right")
+    for column in ("added p50", "added p99", "added first byte", "RSS MiB"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.scenario,
+            f"{row.cpu_us_per_call:.0f}",
+            f"{row.cpu_us_per_chunk:.1f}" if row.cpu_us_per_chunk else "–",
+            f"{row.calls_per_second:.0f}",
+            f"{row.chunks_per_second:.0f}" if row.chunks_per_second else "–",
+            *(f"{value:.2f}" for value in (row.p50_ms, row.p99_ms, row.added_p50_ms, row.added_p99_ms)),
+            f"{row.added_first_byte_p50_ms:.2f}",
+            f"{row.rss_mib:.0f}",
+        )
+    return table
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the calls to make (0.1 for a quick look)")
+    arguments = parser.parse_args()
+    rows = asyncio.run(bench(arguments.scale, quiet=arguments.json))
+    if arguments.json:
+        json.dump([asdict(row) for row in rows], sys.stdout, indent=2)
+    else:
+        Console(width=200).print(_table(rows))
+
+
+if __name__ == "__main__":
+    main()
