@@ -238,6 +238,7 @@ def test_finish_reasons_that_clients_do_not_know_do_not_reach_them(given: str, s
         whole()[:-20],
         whole().replace(b'"prompt_tokens": 3', b'"prompt_tokens": 1e999'),
         whole().replace(b'"prompt_tokens": 3', b'"prompt_tokens": ' + b"[" * 5000 + b"]" * 5000),
+        whole().replace(b"gpt-4-0613", b"\xff"),
         b"[" * 100_000,
     ],
     ids=lambda body: repr(body[:30]) + str(len(body)),

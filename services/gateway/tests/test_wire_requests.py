@@ -62,6 +62,11 @@ def test_each_provider_gets_its_own_name_of_the_output_limit(provider: ProviderR
     }
 
 
+def test_what_is_set_stays_in_its_place() -> None:
+    body = b'{"stream_options":{},"max_completion_tokens":100,"model":"a","seed":1}'
+    assert list(json.loads(sent(body, streamed=True))) == ["stream_options", "max_completion_tokens", "model", "seed"]
+
+
 def test_an_output_limit_of_null_is_replaced() -> None:
     assert json.loads(sent(b'{"model":"a","max_completion_tokens":null}')) == {
         "model": "real-name",

@@ -114,10 +114,10 @@ async def test_a_wrong_request_is_a_422_and_makes_nothing(vault: Any) -> None:
         answer = await vault.client.post("/api/v1/keys", content=content, headers=headers)
         assert answer.status_code == 422, (body, answer.text)
         assert answer.json()["detail"]
-    for content in (b"", b"{", b"\xff", b'{"name": NaN}', b"[" * 100_000):
+    for raw in (b"", b"{", b"\xff", b'{"name": NaN}', b"[" * 100_000):
         headers = {**admin.headers, "content-type": "application/json"}
-        answer = await vault.client.post("/api/v1/keys", content=content, headers=headers)
-        assert 400 <= answer.status_code < 500, content
+        answer = await vault.client.post("/api/v1/keys", content=raw, headers=headers)
+        assert 400 <= answer.status_code < 500, raw
     assert (await vault.call("GET", f"/api/v1/keys?user_id={admin.id}", admin)).json()["items"] == []
 
 

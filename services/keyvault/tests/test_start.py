@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import Any
 
+import httpx2
 import pytest
 from common.secret import Secret
+from common.servers.ports import free_port
 from cryptography.fernet import Fernet
 from keyvault.domain.encryption import Keyring, UnknownMasterKey
 from keyvault.flows.provider_keys import ProviderKeys
@@ -25,6 +28,10 @@ async def started(environment: dict[str, str]) -> tuple[int | None, str]:
         process.kill()
         raise
     return process.returncode, output.decode()
+
+
+async def log_in_over(client: httpx2.AsyncClient) -> httpx2.Response:
+    return await client.post("/api/auth/login", json={"email": "nobody@example.com", "password": "x"})
 
 
 async def log_in(alone: Any, email: str, password: str) -> Any:
@@ -58,6 +65,37 @@ async def test_the_journeys_themselves_check_the_master_keys_before_anything_is_
     flows._keyring = Keyring([Secret(Fernet.generate_key().decode())])
     with pytest.raises(UnknownMasterKey):
         await flows.check_master_keys()
+
+
+async def test_the_process_serves_until_it_is_told_to_stop(environment: dict[str, str], eventually: Any) -> None:
+    environment["KEYVAULT_HTTP_PORT"] = str(free_port())
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "keyvault",
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{environment['KEYVAULT_HTTP_PORT']}") as client:
+
+            async def is_ready() -> bool:
+                with suppress(httpx2.TransportError):
+                    return (await client.get("/readyz")).status_code == 200
+                return False
+
+            await eventually(is_ready, 30.0)
+            assert (await log_in_over(client)).status_code == 401
+        process.terminate()
+        output, _ = await asyncio.wait_for(process.communicate(), 15)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode in (0, -15)
+    assert b"Traceback" not in output
+    for name in ("JWT_PRIVATE_KEY", "BYOK_ENCRYPTION_KEYS", "GATEWAY_SERVICE_TOKEN"):
+        assert environment[name].encode() not in output
 
 
 async def test_a_missing_setting_stops_the_start_with_one_line(environment: dict[str, str]) -> None:

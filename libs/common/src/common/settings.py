@@ -6,6 +6,7 @@ one line of prose, from which `.env.example` is generated, so that the example c
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="Settings")
+
+_SPAN = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?)(?P<unit>[smh])")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Settings(BaseSettings):
@@ -35,9 +39,8 @@ def _with_scheme(*schemes: str) -> AfterValidator:
 
 def _seconds(value: Any) -> Any:
     """`60`, `60s`, `5m`, `2h` → seconds."""
-    if isinstance(value, str) and value and value[-1] in "smh" and value[:-1].replace(".", "", 1).isdigit():
-        return float(value[:-1]) * {"s": 1, "m": 60, "h": 3600}[value[-1]]
-    return value
+    span = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    return float(span["number"]) * _UNITS[span["unit"]] if span else value
 
 
 HttpUrl = Annotated[str, _with_scheme("http", "https")]

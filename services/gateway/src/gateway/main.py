@@ -10,7 +10,7 @@ import structlog
 from common.bus.connect import connect
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
-from common.contracts.topology import CATALOG_BUCKET, CREDENTIALS_BUCKET, KEYS_BUCKET, USAGE
+from common.contracts.topology import CATALOG_BUCKET, CREDENTIALS_BUCKET, EPOCH_KEY, KEYS_BUCKET, USAGE
 from common.http.serve import serve
 from common.settings import read_or_exit
 from common.tasks import Tasks
@@ -20,13 +20,14 @@ from common.telemetry.traces import configure_traces
 from gateway.api.app import App
 from gateway.api.client import Receive, Scope, Send
 from gateway.api.doors import Doors, Plans
+from gateway.api.protocol import CorkedProtocol
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
 from gateway.edge import Edge
 from gateway.journal import Journal
 from gateway.leases import Leases
 from gateway.limits.limiter import Limiter, load_commands, read_scripts
-from gateway.limits.redis import RedisLine
+from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
 from gateway.metering import Recorder
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
@@ -107,8 +108,14 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     async def is_redis_up() -> bool:
         return redis.connected.is_set()
 
+    async def is_admission_open() -> bool:
+        try:
+            return bool(await redis.ask("EXISTS", EPOCH_KEY))
+        except (RedisAway, RedisRefused):
+            return False
+
     async def has_credentials() -> bool:
-        return mirrors[CREDENTIALS_BUCKET.name].ready.is_set() and credentials.is_complete()
+        return mirrors[CREDENTIALS_BUCKET.name].ready.is_set() and credentials.has_begun()
 
     async def has_mirrors() -> bool:
         return all(mirror.ready.is_set() for mirror in mirrors.values())
@@ -139,7 +146,12 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
             mirrors,
         ),
         counts=counts,
-        checks={"redis": is_redis_up, "mirrors": has_mirrors, "credentials": has_credentials},
+        checks={
+            "redis": is_redis_up,
+            "admission": is_admission_open,
+            "mirrors": has_mirrors,
+            "credentials": has_credentials,
+        },
         cors_origins=frozenset(
             origin.strip().encode() for origin in settings.cors_origins.split(",") if origin.strip()
         ),
@@ -219,4 +231,5 @@ def run() -> None:
         port=settings.http_port,
         grace_seconds=settings.drain_seconds,
         lifespan="on",
+        http=CorkedProtocol,
     )

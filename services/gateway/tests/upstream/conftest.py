@@ -136,7 +136,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Provider]]]:
 
 @pytest.fixture(scope="session")
 def system_tls() -> ssl.SSLContext:
-    """What the client makes for itself when it is given nothing, made once: reading the system's certificates is slow."""
+    """What the client makes for itself when given nothing, made once: reading the system's certificates is slow."""
     return ssl.create_default_context()
 
 

@@ -104,16 +104,16 @@ async def test_a_request_may_take_longer_than_the_first_byte_deadline_as_long_as
 
     provider = await serve(script)
     body = bytes(20_000_000) + b"end"
-    hurried = type(patient)(5, 0.4, 5, 20)
+    hurried = type(patient)(5, 0.7, 5, 20)
     started = asyncio.get_running_loop().time()
     response = await client.send(provider.ask(body=body), hurried)
     assert await response.body(10) == b"ok"
-    assert asyncio.get_running_loop().time() - started > 0.6
+    assert asyncio.get_running_loop().time() - started > 0.8
     task = asyncio.ensure_future(client.send(provider.ask(body=body), hurried))
     await asyncio.sleep(0.3)
     is_stalling = True
     with pytest.raises(UpstreamTimeout) as caught:
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 4)
     assert caught.value.phase == "first_byte"
 
 

@@ -28,6 +28,9 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 REVISION_HEADER = "x-tollgate-revision"
 """On a write's answer: the revisions of snapshots that carry its effect, `keys=17,sessions=4`; the edge waits for them."""
 
+_REQUEST_ID = "x-request-id"
+_MAX_REQUEST_ID = 128
+
 
 def create_api(
     title: str, lifespan: Callable[[FastAPI], AsyncIterator[None]] | Lifespan, registry: CollectorRegistry
@@ -75,10 +78,11 @@ async def ready_checks(checks: Mapping[str, Check] | None) -> dict[str, bool]:
 
 
 async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    request_id = request.headers.get("x-request-id") or uuid7()
-    with structlog.contextvars.bound_contextvars(request_id=request_id[:128]):
+    request_id = (request.headers.get(_REQUEST_ID) or uuid7())[:_MAX_REQUEST_ID]
+    request.state.request_id = request_id
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await call_next(request)
-    response.headers.setdefault("x-request-id", request_id[:128])
+    response.headers.setdefault(_REQUEST_ID, request_id)
     return response
 
 
@@ -101,5 +105,7 @@ async def _render_validation(request: Request, error: Exception) -> JSONResponse
 
 
 async def _render_bug(request: Request, error: Exception) -> JSONResponse:
-    log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
-    return JSONResponse({"detail": "internal error"}, 500)
+    # Rendered outside `_with_request_id`, which a bug passes through.
+    request_id: str = request.state.request_id
+    log.error("request_failed", path=request.url.path, method=request.method, request_id=request_id, exc_info=error)
+    return JSONResponse({"detail": "internal error"}, 500, {_REQUEST_ID: request_id})

@@ -43,7 +43,7 @@ def decode_cursor(cursor: str | None, size: int) -> list[Any] | None:
         return None
     try:
         position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest("unknown cursor") from error
     if not isinstance(position, list) or len(position) != size:
         raise BadRequest("unknown cursor")

@@ -9,8 +9,10 @@ come from our own pages.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, cast
 
 import jwt
@@ -62,12 +64,11 @@ class Sessions:
     def apply(self, key: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
         kind, _, name = key.partition(".")
-        if kind == "key":
-            self._put(self._keys, name, body and _public_key(body))
-        elif kind == "revoked":
-            self._put(self._revoked, name, body and TokenRevocation.model_validate_json(body).expires_at)
-        elif kind == "user":
-            self._put(self._not_before, name, body and UserSessions.model_validate_json(body).not_before)
+        table: dict[str, Any] = {"key": self._keys, "revoked": self._revoked, "user": self._not_before}.get(kind, {})
+        if body is None:
+            table.pop(name, None)
+        elif kind in _READERS:
+            table[name] = _READERS[kind](body)
 
     def verify(self, token: str) -> Caller:
         """The caller whom a token names; Unauthorized when it does not count."""
@@ -96,13 +97,6 @@ class Sessions:
             token_id=str(claims["jti"]),
             expires_at=datetime.fromtimestamp(float(claims["exp"]), UTC),
         )
-
-    @staticmethod
-    def _put(table: dict[str, Any], name: str, value: Any) -> None:
-        if value:
-            table[name] = value
-        else:
-            table.pop(name, None)
 
 
 def token_of(request: Request) -> tuple[str | None, bool]:
@@ -148,3 +142,12 @@ def check_origin(request: Request) -> None:
 def _public_key(body: bytes) -> Ed25519PublicKey:
     text = SigningKeySnapshot.model_validate_json(body).public_key
     return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+_READERS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType(
+    {
+        "key": _public_key,
+        "revoked": lambda body: TokenRevocation.model_validate_json(body).expires_at,
+        "user": lambda body: UserSessions.model_validate_json(body).not_before,
+    }
+)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 def configure_traces(service: str, endpoint: str | None, ratio: float) -> TracerProvider | None:
@@ -32,7 +32,7 @@ def configure_traces(service: str, endpoint: str | None, ratio: float) -> Tracer
 
 def trace_id_of(traceparent: str | None) -> str | None:
     """The trace id of a W3C `traceparent`, or None when there is none or it is malformed."""
-    match = _TRACEPARENT.match(traceparent or "")
+    match = _TRACEPARENT.fullmatch(traceparent or "")
     return match.group(1) if match and match.group(1) != "0" * 32 else None
 
 

@@ -86,9 +86,9 @@ BEGIN
     IF to_regclass(format('analytics.%I', name)) IS NOT NULL THEN
         RETURN false;
     END IF;
+    -- Writers wait: one that had chosen the default partition before the month's was attached would be refused there.
+    LOCK TABLE requests IN SHARE ROW EXCLUSIVE MODE;
     EXECUTE format('CREATE TABLE %I (LIKE requests INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
-    -- Nobody may add to the default partition between the move and the attaching.
-    LOCK TABLE requests_default IN ACCESS EXCLUSIVE MODE;
     EXECUTE format(
         'WITH moved AS (DELETE FROM requests_default WHERE started_at >= %L AND started_at < %L RETURNING *)'
         ' INSERT INTO %I SELECT * FROM moved', begins, ends, name);

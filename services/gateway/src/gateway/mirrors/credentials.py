@@ -53,6 +53,7 @@ class Credentials:
         self._held: dict[str, tuple[Credential, float]] = {}
         self._by_provider: dict[str, Credential] = {}
         self._changed = asyncio.Event()
+        self._has_begun = False
         self.generation = 0
 
     def apply(self, credential_id: str, body: bytes | None) -> None:
@@ -70,9 +71,11 @@ class Credentials:
         """The system credential of a provider type."""
         return self._by_provider.get(provider_type)
 
-    def is_complete(self) -> bool:
-        """Whether every wanted secret is here, in whichever version: one that is due to be fetched again still serves."""
-        return self._wanted.keys() <= self._held.keys()
+    def has_begun(self) -> bool:
+        """Whether every wanted secret was here at some time: a later one that keyvault holds back makes its own
+        provider unavailable, not this gateway."""
+        self._has_begun = self._has_begun or not self._missing()
+        return self._has_begun
 
     async def run(self) -> None:
         """Fetch what is missing and refresh what grows old, until cancelled."""
