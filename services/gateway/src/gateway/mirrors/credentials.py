@@ -74,7 +74,7 @@ class Credentials:
     def has_begun(self) -> bool:
         """Whether every wanted secret was here at some time: a later one that keyvault holds back makes its own
         provider unavailable, not this gateway."""
-        self._has_begun = self._has_begun or not self._missing()
+        self._has_begun = self._has_begun or self._wanted.keys() <= self._held.keys()
         return self._has_begun
 
     async def run(self) -> None:
