@@ -1,3 +1,3 @@
 """Fixtures for all tests of the workspace."""
 
-pytest_plugins = ["common.testing.servers"]
+pytest_plugins = ["common.testing.servers", "common.testing.properties"]

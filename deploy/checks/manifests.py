@@ -41,9 +41,12 @@ def main() -> int:
 
 def found() -> Iterator[str]:
     """All findings."""
-    for folder in kustomization.folders(ROOT / "deploy"):
-        yield from kustomization.faults(folder)
-    yield from kustomization.orphans(ROOT / "deploy")
+    below = ROOT / "deploy"
+    broken = [fault for folder in kustomization.folders(below) for fault in kustomization.faults(folder)]
+    yield from broken
+    if broken:
+        return  # what refers to nothing cannot be read any further
+    yield from kustomization.orphans(below)
     for path in sorted(K8S.rglob("*.yaml")):
         if path.name != kustomization.FILE:
             yield from invalid(path.relative_to(ROOT).as_posix(), yaml.safe_load_all(path.read_text()))
@@ -69,10 +72,10 @@ def of_overlay(folder: Path) -> Iterator[str]:
         if is_whole:
             yield from (f"{name}: {fault}" for fault in connections.faults(workload, workloads, stack))
     yield from (f"{name}: {fault}" for fault in pods.versions(stack, version(), is_release=folder.name == "base"))
-    yield from rendered(name, folder)
+    yield from rendered(name, folder, stack)
 
 
-def rendered(name: str, folder: Path) -> Iterator[str]:
+def rendered(name: str, folder: Path, stack: kustomization.Stack) -> Iterator[str]:
     """What is wrong with kubectl's own rendering; nothing where there is no kubectl."""
     if not (kubectl := shutil.which("kubectl")):
         return
@@ -85,7 +88,7 @@ def rendered(name: str, folder: Path) -> Iterator[str]:
     objects = [*yaml.safe_load_all(said.stdout)]
     yield from invalid(f"{name} rendered", objects)
     yield from (f"{name} rendered: {fault}" for each in objects for fault in pods.unlabelled(each))
-    ours = {(each["kind"], each["metadata"]["name"]) for each in kustomization.read(folder).every()}
+    ours = {(each["kind"], each["metadata"]["name"]) for each in stack.every()}
     theirs = {(each["kind"], each["metadata"]["name"]) for each in objects}
     if ours != theirs:
         yield f"{name}: this check reads other objects than kubectl does: {sorted(ours ^ theirs)}"

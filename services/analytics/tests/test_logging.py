@@ -6,13 +6,17 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from analytics.domain.log import RequestFilter
+from common.contracts.envelope import Envelope
+from common.contracts.usage import UsageRecorded
 
 MakeEvent = Callable[..., Any]
+EXAMPLES = Path(__file__).parents[3] / "libs/common/contracts/usage.recorded.v1"
 
 _FROM_ROWS = (
     "SELECT date_trunc('hour', started_at, 'UTC') AS hour, api_key_id, user_id, team_id, provider_type, model, source,"
@@ -136,6 +140,15 @@ async def test_a_final_delivered_to_many_at_once_takes_its_estimates_place_once(
     assert await journeys.pool.fetchval("SELECT sum(cost) FROM requests") == 200
     rows, rollups = await rows_and_rollups(journeys.pool)
     assert rows == rollups
+
+
+async def test_every_example_of_the_contract_is_logged_as_it_is(journeys: Any) -> None:
+    bodies = [path.read_bytes() for path in EXAMPLES.glob("example-*.json")]
+    assert bodies
+    await journeys.log_raw(bodies)
+    for body in bodies:
+        told = Envelope[UsageRecorded].model_validate_json(body).data
+        assert (await journeys.analytics.request(told.request_id, None)).call == told
 
 
 async def test_a_batch_is_logged_whole_or_not_at_all(journeys: Any, usage_event: MakeEvent) -> None:

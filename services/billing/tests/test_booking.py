@@ -6,12 +6,16 @@ import asyncio
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from billing.consumers import usage_handler
+from common.bus.consume import Received
 
 MakeEvent = Callable[..., Any]
+EXAMPLES = Path(__file__).parents[3] / "libs/common/contracts/usage.recorded.v1"
 
 _FORGED = (
     "INSERT INTO ledger_entries (transaction_id, account, amount, kind, request_id, event_id, year, month,"
@@ -87,6 +91,14 @@ async def test_estimate_and_final_booked_at_the_same_moment_end_as_the_final(
         )
     assert await customers(journeys.pool) == {"key-1": Decimal("4.0")}
     assert (await months(journeys.pool))["key-1"] == (20, 200, 100, Decimal("4.0"))
+
+
+async def test_every_example_of_the_contract_is_booked(journeys: Any) -> None:
+    bodies = [path.read_bytes() for path in EXAMPLES.glob("example-*.json")]
+    batch = [Received("usage.recorded.openai.key-1", body, str(at), at) for at, body in enumerate(bodies)]
+    assert batch
+    await usage_handler(journeys.billing)(batch)
+    assert await journeys.pool.fetchval("SELECT count(*) FROM charges") == len(batch)
 
 
 async def test_an_event_that_stands_twice_in_a_batch_is_booked_once(journeys: Any, usage_event: MakeEvent) -> None:

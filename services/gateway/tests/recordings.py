@@ -50,4 +50,4 @@ def _read(path: Path) -> Iterator[Exchange]:
         if told["provider"] in _SPOKEN_BY and told["path"].endswith("/chat/completions"):
             row = PROVIDERS.get(told["provider"], PROVIDERS["custom"])
             name = f"{told['provider']} {told['id']}"
-            yield Exchange(name, row, told["request"], told["status"], told.get("response"), told.get("stream"))
+            yield Exchange(name, row, told["request"] or {}, told["status"], told.get("response"), told.get("stream"))

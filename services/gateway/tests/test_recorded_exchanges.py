@@ -6,7 +6,6 @@ import json
 import random
 from typing import Any
 
-import msgspec
 import pytest
 from common.usage import TOKEN_BUCKETS, Usage
 from gateway.api.chat import parse_chat
@@ -51,9 +50,14 @@ def test_a_whole_answer_is_read(exchange: Exchange) -> None:
     read = json.loads(answer.body)
     reasons = {choice.pop("finish_reason") for choice in read["choices"]}
     assert reasons <= {"stop", "length", "tool_calls", "content_filter", "function_call"}
-    for choice in exchange.response["choices"]:
+    expected = json.loads(json.dumps(exchange.response))
+    for shown_choice, choice in zip(read["choices"], expected["choices"], strict=True):
         choice.pop("finish_reason", None)
-    assert read == exchange.response
+        if isinstance(choice["message"].get("content"), list):
+            assert isinstance(shown_choice["message"].pop("content"), str)
+            assert shown_choice["message"].pop("reasoning_content")
+            del choice["message"]["content"]
+    assert read == expected
 
 
 def chunks_in(stream: str) -> list[dict[str, Any]]:
@@ -77,8 +81,11 @@ def test_a_stream_is_shown_whole_or_fails_for_the_reason_in_it(exchange: Exchang
     folded = fold(shown(seen))
     if not has_failed:
         texts = [one for one in told if isinstance(_first_delta(one).get("content"), str | None)]
-        assert [choice["tool_calls"] for choice in folded] == [choice["tool_calls"] for choice in fold(texts)]
+        expected = fold(texts)
+        assert [choice["tool_calls"] for choice in folded] == [choice["tool_calls"] for choice in expected]
         assert all(choice["finish_reason"] for choice in folded)
+        if len(texts) == len(told):
+            assert [choice["content"] for choice in folded] == [choice["content"] for choice in expected]
     assert all(one.get("usage", "absent") == (None if wants_usage else "absent") for one in shown(seen))
 
 
@@ -127,14 +134,12 @@ def test_an_error_in_place_of_an_answer_is_one(exchange: Exchange) -> None:
     assert failed.value.message == exchange.response["error"]["message"]
 
 
-@named(ALL)
+@named([one for one in ALL if one.request and one.request.get("n") != 0])
 def test_what_clients_asked_passes_unchanged(exchange: Exchange) -> None:
     body = json.dumps(exchange.request).encode()
-    request = parse_chat(body) if exchange.request.get("n") != 0 else None
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    sent = json.loads(encode_request(members, exchange.provider, exchange.request["model"], 7, streamed=True))
+    request = parse_chat(body)
+    sent = json.loads(encode_request(request.members, exchange.provider, request.model, 7, streamed=True))
     ours = {"max_tokens", "max_completion_tokens", "stream_options"}
     assert {name: value for name, value in sent.items() if name not in ours} == {
         name: value for name, value in exchange.request.items() if name not in ours
     }
-    assert request is None or request.model == exchange.request["model"]

@@ -181,7 +181,7 @@ def test_usage_is_hidden_from_those_who_did_not_ask_and_null_until_the_end_for_t
     assert decoder.raw_usage == USAGE
     seen, decoder = decode(stream, wants_usage=True)
     assert all(one["choices"] and one["usage"] is None for one in shown(seen))
-    assert fold(shown(seen)) == [{"content": "a", "tool_calls": [], "finish_reason": "stop"}]
+    assert fold(shown(seen)) == [{"content": "a", "reasoning": "", "tool_calls": [], "finish_reason": "stop"}]
     assert decoder.raw_usage == USAGE
 
 
@@ -256,6 +256,16 @@ def test_an_event_of_several_lines_is_shown_as_one() -> None:
     stream = "".join(f"data: {line}\n" for line in pretty.splitlines()).encode() + b"\n"
     [one] = shown(decode(stream + DONE)[0])
     assert one["choices"][0]["delta"]["content"] == "a\nb"
+
+
+def test_content_in_parts_is_shown_as_one_text() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "ha"}]
+    seen, _ = decode(chunk({"content": parts}) + chunk({"content": "!"}) + chunk(finish="stop") + DONE)
+    assert fold(shown(seen)) == [{"content": "ha!", "reasoning": "hm", "tool_calls": [], "finish_reason": "stop"}]
+    message = {"role": "assistant", "content": parts}
+    whole = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    [choice] = json.loads(decode_response(json.dumps(whole).encode(), OPENAI).body)["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "ha", "reasoning_content": "hm"}
 
 
 def test_members_that_nobody_knows_pass() -> None:

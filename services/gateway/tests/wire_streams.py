@@ -47,13 +47,16 @@ def shown(events: bytes) -> list[dict[str, Any]]:
 
 
 def fold(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The whole choices that a stream amounts to: content, tool calls by index, finish reason."""
+    """The whole choices that a stream amounts to: content, reasoning, tool calls by index, finish reason."""
     folded: dict[int, dict[str, Any]] = {}
     for one in chunks:
         for choice in one["choices"]:
-            whole = folded.setdefault(choice["index"], {"content": "", "tool_calls": [], "finish_reason": None})
+            whole = folded.setdefault(
+                choice["index"], {"content": "", "reasoning": "", "tool_calls": [], "finish_reason": None}
+            )
             delta = choice.get("delta") or {}
             whole["content"] += delta.get("content") or ""
+            whole["reasoning"] += delta.get("reasoning_content") or delta.get("reasoning") or ""
             for piece in delta.get("tool_calls") or []:
                 _add_call(whole["tool_calls"], piece)
             whole["finish_reason"] = choice.get("finish_reason") or whole["finish_reason"]

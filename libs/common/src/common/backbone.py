@@ -6,11 +6,13 @@ backwards: consumers first, then the relay (so that what was committed is told),
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+import structlog
 from fastapi import FastAPI
 from faststream.nats import NatsBroker
 from prometheus_client import CollectorRegistry
@@ -85,7 +87,13 @@ async def open_backbone(
         await pool.close()
         raise
     sessions, tasks = Sessions(), Tasks()
-    broker = NatsBroker(settings.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=1)
+    broker = NatsBroker(
+        settings.nats_url,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        logger=structlog.get_logger("consumer"),
+        log_level=logging.DEBUG,  # it tells of every batch
+    )
     mirror = Mirror(bus, SESSIONS_BUCKET.name, sessions.apply)
     relay = Relay(pool, bus.jetstream)
     try:

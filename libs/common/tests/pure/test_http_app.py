@@ -58,7 +58,7 @@ def app() -> FastAPI:
 
     @made.post("/login")
     async def login(body: Login) -> str:
-        return structlog.contextvars.get_contextvars()["request_id"]
+        return str(structlog.contextvars.get_contextvars()["request_id"])
 
     return made
 

@@ -6,23 +6,23 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from common.clock import SystemClock, month_of, rfc3339
 from common.ids import derived_id, usage_event_id, uuid7
 from common.testing.clocks import FixedClock
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import MonkeyPatch
 
 INSTANTS = st.datetimes(
-    datetime(1970, 1, 1),
-    datetime(2100, 1, 1),
+    datetime(1970, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=13, minutes=45))]),
 )
 
 
 @given(st.integers(0, 2**48 * 1_000_000 - 1))
 def test_a_uuid7_has_the_form_of_the_standard_at_any_time(now_ns: int) -> None:
-    with MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: now_ns)
         drawn = uuid.UUID(text := uuid7())
     assert text == str(drawn)
@@ -32,7 +32,7 @@ def test_a_uuid7_has_the_form_of_the_standard_at_any_time(now_ns: int) -> None:
 
 def test_uuid7s_sort_by_the_millisecond_and_do_not_repeat() -> None:
     drawn = []
-    with MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         for millisecond in range(0, 2000, 7):
             patch.setattr(time, "time_ns", lambda at=millisecond: (1_700_000_000_000 + at) * 1_000_000)
             drawn.append(uuid7())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -54,9 +55,9 @@ def rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rat
     if tier is None:
         return price.rates if service_tier is None else price.variants.get(service_tier, price.rates)
     tier = next(each for each in reached if each.above_input_tokens == tier.above_input_tokens)
-    if service_tier in tier.variants:
-        return tier.variants[service_tier]
-    return price.variants.get(service_tier or "", tier.rates)
+    if service_tier is None:
+        return tier.rates
+    return tier.variants.get(service_tier, price.variants.get(service_tier, tier.rates))
 
 
 def expected(usage: Usage, rates: Rates) -> Fraction:
@@ -90,7 +91,7 @@ def test_the_bound_of_a_flat_price_is_no_more_than_a_nano_dollar_above_the_cost(
     inputs: list[int], outputs: list[int]
 ) -> None:
     price = Price("a", {"input_tokens": Decimal("2.5"), "output_tokens": Decimal(10)})
-    usage = Usage(**dict(zip((*INPUTS, *OUTPUTS), (*inputs, *outputs), strict=True)))
+    usage = replace(NOTHING, **dict(zip((*INPUTS, *OUTPUTS), (*inputs, *outputs), strict=True)))
     bound = upper_bound_nano(price, usage.prompt_tokens, usage.completion_tokens)
     assert 0 <= bound - Fraction(cost(usage, price)) * NANO < 1
 
@@ -150,7 +151,7 @@ def test_a_price_holds_from_its_very_first_instant() -> None:
 def test_a_model_without_a_price_is_never_free() -> None:
     assert FALLBACK.is_fallback
     for bucket in TOKEN_BUCKETS:
-        assert cost(Usage(**{bucket: 1}), FALLBACK) > 0
+        assert cost(replace(NOTHING, **{bucket: 1}), FALLBACK) > 0
 
 
 def test_the_rates_of_a_price_are_not_changed_by_pricing() -> None:

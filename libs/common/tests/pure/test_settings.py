@@ -25,7 +25,6 @@ from common.settings import (
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
-from pytest import CaptureFixture, MonkeyPatch
 
 SENSITIVE = "hunter2-hunter2"
 
@@ -48,7 +47,7 @@ class Other(Settings):
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALL_DATABASE_URL", "postgresql://small@localhost/small")
 
 
@@ -69,7 +68,7 @@ def _environment(monkeypatch: MonkeyPatch) -> None:
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_not_the_value(
-    monkeypatch: MonkeyPatch, variable: str, value: str, says: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
@@ -83,14 +82,14 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_not_the_value(
     assert caught.value.__cause__ is None
 
 
-def test_a_missing_value_says_what_it_is_for(monkeypatch: MonkeyPatch) -> None:
+def test_a_missing_value_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SMALL_DATABASE_URL")
     with pytest.raises(SettingsError, match=r"^SMALL_DATABASE_URL is not set: Postgres of small$"):
         read(Small)
 
 
 def test_a_wrong_start_ends_with_status_2_and_that_line_alone(
-    monkeypatch: MonkeyPatch, capsys: CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SMALL_HTTP_PORT", "0")
     with pytest.raises(SystemExit) as caught:
@@ -99,12 +98,12 @@ def test_a_wrong_start_ends_with_status_2_and_that_line_alone(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_settings_cannot_be_changed_and_ignore_what_is_not_theirs(monkeypatch: MonkeyPatch) -> None:
+def test_settings_cannot_be_changed_and_ignore_what_is_not_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALL_SOMETHING_ELSE", "1")
     settings = read_or_exit(Small)
     assert (settings.port, settings.wait, settings.folder) == (8099, 5.0, Path("journal"))
     with pytest.raises(ValidationError):
-        settings.port = 1
+        setattr(settings, "port", 1)  # noqa: B010 - mypy knows that it cannot be set
 
 
 @pytest.mark.parametrize(
@@ -117,9 +116,10 @@ def test_spans_are_numbers_of_seconds_or_carry_a_unit(text: Any, seconds: float)
 @given(st.text())
 def test_any_text_is_a_span_or_refused_as_a_wrong_value(text: str) -> None:
     try:
-        assert TypeAdapter(Seconds).validate_python(text) > 0
-    except ValidationError as error:
-        assert error.error_count() == 1
+        seconds = TypeAdapter(Seconds).validate_python(text)
+    except ValidationError:
+        return
+    assert seconds > 0
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ def test_the_trace_id_is_read_from_a_well_formed_header() -> None:
         f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
         f"00-{TRACE}-00f067aa0ba902b7",
         f"00-{'0' * 32}-{'1' * 16}-01",
-    ]
-    + [f"00-{TRACE}-00f067aa0ba902b7-01\n", f"99-{TRACE}-00f067aa0ba902b7-01"],
+        f"00-{TRACE}-00f067aa0ba902b7-01\n",
+        f"99-{TRACE}-00f067aa0ba902b7-01",
+    ],
 )
 def test_a_malformed_header_is_no_trace(header: str | None) -> None:
     assert trace_id_of(header) is None

@@ -102,7 +102,7 @@ class Journal:
 
 async def _publish_all(lines: list[bytes], publish: Publish) -> int:
     """Publish the lines that are whole; how many. Raises the first failure, once all have been tried."""
-    whole = [line for line in lines if _is_whole(line)]
+    whole = [line.rstrip(b"\n") for line in lines if _is_whole(line)]
     for outcome in await asyncio.gather(*map(publish, whole), return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

@@ -8,6 +8,9 @@ Deadlines cost one timer a connection, not one a wait: the timer is armed for th
 looks whether that deadline still stands. Moving a deadline forward, which happens at every chunk, is one assignment; a
 timer left over from one call serves the next.
 
+It reads into a buffer that all connections of a client share (`BufferedProtocol`): between the loop's asking for it and
+`buffer_updated` nothing else runs. Otherwise each read, above all each TLS record, would allocate its own 256 KiB.
+
 A connection goes back to the pool only from `_complete`, after an answer whose end the parser has seen, with nothing
 unread behind it, nothing unsent before it, and no objection from the provider. Every other way out is `retire`, which
 aborts the transport: no half-read answer can ever be taken for the answer to another call.
@@ -44,18 +47,21 @@ class Owner(Protocol):
     def closed(self, connection: Connection) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """The protocol of one connection; carries at most one call at a time."""
 
     __slots__ = (
-        "_bodiless_bytes", "_body", "_ended_at", "_has_surplus", "_head", "_idle_seconds", "_informational", "_is_head",
-        "_is_paused", "_is_sending", "_is_write_paused", "_keeps", "_limits", "_look", "_loop", "_owner", "_parser",
+        "_bodiless_bytes", "_body", "_buffer", "_ended_at", "_has_surplus", "_head", "_idle_seconds", "_informational",
+        "_is_head", "_is_paused", "_is_sending", "_is_write_paused", "_keeps", "_limits", "_look", "_loop", "_owner", "_parser",
         "_response", "_status", "_timer", "_timer_at", "_transport", "idle_until", "is_closed", "on_body",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: ClientLimits, plain_socket: socket.socket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, limits: ClientLimits, plain_socket: socket.socket, buffer: memoryview
+    ) -> None:
         self._loop = loop
         self._limits = limits
+        self._buffer = buffer
         self._look = select.poll()
         self._look.register(plain_socket.fileno(), select.POLLIN)
         self._owner: Owner | None = None
@@ -124,7 +130,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._buffer[:nbytes]
         response = self._response
         if response is None:
             self.retire()  # nobody asked: whatever it is, it must not become the beginning of the next answer
@@ -184,15 +194,12 @@ class Connection(asyncio.Protocol):
 
     # What has arrived, taken together.
 
-    def _digest(self, response: UpstreamResponse, data: bytes) -> None:
+    def _digest(self, response: UpstreamResponse, data: memoryview) -> None:
         """Passes on what the parser has noted while it was fed `data`."""
         if not response.status:
-            if self._head:
-                self._head.append(data)
+            self._head.append(bytes(data))
             if self._status:
-                self._open(response, b"".join(self._head) if self._head else data)
-            elif not self._head:
-                self._head.append(data)
+                self._open(response, self._head[0] if len(self._head) == 1 else b"".join(self._head))
         if self._body:
             self._deliver(response, self._body)
             return

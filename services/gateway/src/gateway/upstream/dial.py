@@ -23,6 +23,7 @@ Resolver = Callable[[Origin], Awaitable[Sequence[str]]]
 
 _HEAD_START_SECONDS = 0.25  # RFC 8305: how long an address is tried alone before the next one joins in
 _MAX_ADDRESSES = 8
+_READ_BYTES = 65_536  # the most that one read takes from a socket
 
 
 async def resolve_by_system(origin: Origin) -> Sequence[str]:
@@ -53,6 +54,7 @@ class Dialer:
         self._limits = limits
         self._tls = limit_to_http11(ssl_context or system_tls())
         self._resolve = resolve or resolve_by_system
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     async def dial(self, origin: Origin, deadlines: Deadlines, total_at: float) -> Connection:
         """A fresh connection. Raises ConnectFailed, or UpstreamTimeout (connect, total); both with sent=False."""
@@ -74,7 +76,7 @@ class Dialer:
         if not addresses:
             raise ConnectFailed(f"no connection to {origin.host}:{origin.port}: the name has no address")
         plain = await _connect_first(loop, addresses, origin.port)
-        connection = Connection(loop, self._limits, plain)
+        connection = Connection(loop, self._limits, plain, self._buffer)
         tls = self._tls if origin.scheme == "https" else None
         name = origin.host if tls else None
         try:

@@ -18,6 +18,7 @@ _VERIFIED_AT_ONCE = 1_000
 
 async def record(connection: Connection, act: Act, at: datetime) -> None:
     """Append to the trail, in the caller's transaction."""
+    await audit.lock_chain(connection)
     last = await audit.last_link(connection)
     await audit.insert(connection, chained(act, at, last))
 

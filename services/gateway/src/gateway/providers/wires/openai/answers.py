@@ -10,6 +10,7 @@ from common.usage import Usage
 
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
+from gateway.providers.wires.openai.parts import join_parts
 from gateway.providers.wires.openai.usage import decode_usage, report_in
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -24,8 +25,12 @@ _FINISH_SPELLINGS = {
 }
 
 
+class _Message(msgspec.Struct):
+    content: Any = None
+
+
 class _WholeChoice(msgspec.Struct):
-    message: msgspec.Raw
+    message: _Message
     finish_reason: str | None = None
 
 
@@ -73,8 +78,8 @@ def _read(body: bytes, provider: ProviderRow) -> Answer:
     reasons = [choice.finish_reason for choice in whole.choices]
     if not reasons or None in reasons or not BROKEN_FINISHES.isdisjoint(reasons):
         raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
-    if not FINISH_REASONS.issuperset(reasons):
-        body = _respell_finish(body)
+    if not FINISH_REASONS.issuperset(reasons) or any(isinstance(one.message.content, list) for one in whole.choices):
+        body = _rewrite(body)
     raw = report_in(whole.usage)
     return Answer(
         body=body,
@@ -86,8 +91,10 @@ def _read(body: bytes, provider: ProviderRow) -> Answer:
     )
 
 
-def _respell_finish(body: bytes) -> bytes:
+def _rewrite(body: bytes) -> bytes:
+    """An answer with known finish reasons, and content in one text."""
     whole = msgspec.json.decode(body)
     for choice in whole["choices"]:
         choice["finish_reason"] = finish_of(choice.get("finish_reason"))
+        join_parts(choice["message"])
     return msgspec.json.encode(whole)

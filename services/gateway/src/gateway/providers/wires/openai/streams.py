@@ -12,6 +12,7 @@ from gateway.providers.errors import ProviderFailed
 from gateway.providers.framing import EventSplitter, EventTooLarge
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, finish_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
+from gateway.providers.wires.openai.parts import join_parts, size_of
 from gateway.providers.wires.openai.usage import decode_usage, estimate_tokens, report_in
 
 
@@ -157,7 +158,12 @@ class StreamDecoder:
         if delta is None:
             return must_rewrite
         # Some send the same reasoning under both of its names.
-        size = _size(delta.content) + max(_size(delta.reasoning_content), _size(delta.reasoning)) + _size(delta.refusal)
+        size = (
+            size_of(delta.content)
+            + max(size_of(delta.reasoning_content), size_of(delta.reasoning))
+            + size_of(delta.refusal)
+        )
+        must_rewrite |= isinstance(delta.content, list)
         if delta.tool_calls:
             tools = self._tools.setdefault(choice.index, _ToolIndexes())
             for call in delta.tool_calls:
@@ -171,7 +177,7 @@ class StreamDecoder:
         return must_rewrite
 
     def _rewrite(self, data: bytes, chunk: _Chunk) -> bytes:
-        """A chunk with dense tool indexes, known finish reasons, and no usage of its own."""
+        """A chunk with dense tool indexes, known finish reasons, content in one text, and no usage of its own."""
         whole = msgspec.json.decode(data)
         whole.pop("usage", None)
         if self._wants_usage:
@@ -179,8 +185,9 @@ class StreamDecoder:
         for choice, read in zip(whole["choices"], chunk.choices, strict=True):
             if choice.get("finish_reason") is not None:
                 choice["finish_reason"] = finish_of(choice["finish_reason"])
-            calls = read.delta.tool_calls if read.delta else None
-            for call, seen in zip((choice.get("delta") or {}).get("tool_calls") or (), calls or (), strict=True):
+            delta, calls = choice.get("delta") or {}, read.delta.tool_calls if read.delta else None
+            join_parts(delta)
+            for call, seen in zip(delta.get("tool_calls") or (), calls or (), strict=True):
                 call["index"] = seen.index
         return msgspec.json.encode(whole)
 
@@ -217,12 +224,3 @@ class _ToolIndexes:
             self._by_id[call.id] = dense
         self._by_index[call.index] = dense
         return dense
-
-
-def _size(content: Any) -> int:
-    """Characters of a text, or of the texts of a list of parts."""
-    if isinstance(content, str):
-        return len(content)
-    if not isinstance(content, list):
-        return 0
-    return sum(_size(part.get("text") or part.get("thinking")) for part in content if isinstance(part, dict))

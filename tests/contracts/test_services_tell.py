@@ -1,0 +1,77 @@
+"""What keyvault and catalog-sync put into their outboxes is what the contracts say, and holds no secret."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from catalog_sync.flows.transactions import audited
+from common.contracts.topology import STREAMS
+from common.postgres.outbox import Message
+from keyvault.domain.credentials import Credential
+from keyvault.domain.virtual_keys import KeyTerms, LiveSecret, VirtualKey
+from keyvault.flows import credential_messages, key_messages
+
+from .golden import check
+
+NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+DIGEST = "ab" * 32
+CIPHERTEXT = "never to be told"
+
+KEY = VirtualKey(
+    id="0199f3a1-6c2e-7d40-9a51-3f0c7be2d914",
+    terms=KeyTerms(name="search", user_id="u1"),
+    secrets=(LiveSecret(DIGEST, "abcd", NOW),),
+    created_at=NOW,
+    updated_at=NOW,
+)
+CREDENTIAL = Credential(
+    id="c1",
+    provider_type="openai",
+    owner_user_id=None,
+    name="",
+    ciphertext=CIPHERTEXT,
+    version=2,
+    last4="abcd",
+    base_url=None,
+    on_simulator=False,
+    enabled=True,
+    status="active",
+    source="api",
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+def told(messages: list[Message], event: str, subject: str) -> dict[str, object]:
+    """The one event among some messages, checked; what it carries."""
+    [message] = [message for message in messages if message.kind == "event"]
+    assert message.target == subject
+    body = check(event, message.body)
+    assert body["id"] == message.key
+    assert any(subject.startswith(root.removesuffix(">")) for stream in STREAMS for root in stream.subjects)
+    content: dict[str, object] = body["data"]
+    return content
+
+
+def test_a_key_that_is_made_changed_and_revoked_is_told() -> None:
+    created = told(key_messages.created(KEY, NOW), "keys.created.v1", "keys.created")
+    assert created == {"api_key_id": KEY.id, "name": "search", "user_id": "u1", "changed": []}
+    updated = told(key_messages.updated(KEY, ("rate_limit",), NOW), "keys.updated.v1", "keys.updated")
+    assert updated["changed"] == ["rate_limit"]
+    assert told(key_messages.revoked(KEY, NOW), "keys.revoked.v1", "keys.revoked")["api_key_id"] == KEY.id
+
+
+def test_a_credential_that_changes_or_goes_is_told_without_its_secret() -> None:
+    for messages, enabled in (
+        (credential_messages.changed(CREDENTIAL, None, NOW), True),
+        (credential_messages.removed(CREDENTIAL, NOW), False),
+    ):
+        content = told(messages, "credentials.changed.v1", "credentials.changed")
+        assert (content["credential_id"], content["version"], content["enabled"]) == ("c1", 2, enabled)
+        assert not [message for message in messages if CIPHERTEXT.encode() in message.body]
+
+
+def test_an_admins_act_in_the_catalog_is_told() -> None:
+    message = audited("u1", "alias.created", "alias/my-gpt4", NOW, deployments="openai/gpt-4o")
+    content = told([message], "audit.recorded.v1", "audit.recorded.catalog-sync")
+    assert (content["actor"], content["detail"]) == ("u1", {"deployments": "openai/gpt-4o"})
