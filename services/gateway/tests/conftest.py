@@ -15,13 +15,15 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 import redis.asyncio as redis
 from common.bus.connect import connect
-from common.contracts.snapshots import AliasSnapshot, CredentialSnapshot, DeploymentSnapshot, ProviderSnapshot
 from common.settings import read
+from common.testing.servers import Servers
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
-from gateway_stack import KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot, serving
+from gateway_house import House, open_house, seed
+from gateway_stack import Stack, fake_keyvault, free_port, serving
 
 
 @pytest.fixture(scope="session")
@@ -60,32 +62,7 @@ async def stack(
             return 0
         return await store.put(key, snapshot.model_dump_json().encode())
 
-    await put("keys", KEY_ID, key_snapshot())
-    for provider_type in ("openai", "groq", "mistral"):
-        await put(
-            "credentials",
-            f"cred-{provider_type}",
-            CredentialSnapshot(id=f"cred-{provider_type}", provider_type=provider_type, version=1, on_simulator=True),
-        )
-    for provider_type in ("openai", "groq", "mistral", "deepseek"):
-        await put(
-            "catalog",
-            f"provider.{provider_type}",
-            ProviderSnapshot(
-                id=provider_type, name=provider_type, provider_type=provider_type, display_name=provider_type.title()
-            ),
-        )
-    await put("catalog", "model.1", model_snapshot("openai", "gpt-4", "30", "60", context_length=8192))
-    await put("catalog", "model.2", model_snapshot("groq", "llama-3.3-70b-versatile", "0.59", "0.79"))
-    await put("catalog", "model.3", model_snapshot("deepseek", "deepseek-chat", "0.27", "1.10"))
-    await put("catalog", "model.4", model_snapshot("mistral", "mistral-large-latest", "2", "6"))
-    deployments = (
-        DeploymentSnapshot(provider="openai", model="gpt-4"),
-        DeploymentSnapshot(provider="groq", model="llama-3.3-70b-versatile", priority=1),
-    )
-    await put("catalog", "alias.1", AliasSnapshot(id="1", alias="my-gpt4", deployments=deployments[:1]))
-    await put("catalog", "alias.2", AliasSnapshot(id="2", alias="with-fallback", deployments=deployments))
-
+    await seed(put)
     keyvault_port = free_port()
     for name, value in {
         "NATS_URL": nats_url,
@@ -111,3 +88,12 @@ async def stack(
         yield Stack(url, http, bus, cache, put, tmp_path / "journal", simulator_journal, month)
     await cache.aclose()
     await bus.close()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def house(servers: Servers, simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """A gateway process that the tests of a module share; each takes a key of its own."""
+    settings = {"CORS_ORIGINS": "https://console.example, https://other.example", "GATEWAY_MAX_BODY_BYTES": "8388608"}
+    folder = tmp_path_factory.mktemp("house")
+    async with open_house(servers.nats_url, servers.redis_url, simulator, folder, settings) as opened:
+        yield opened

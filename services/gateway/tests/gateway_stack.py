@@ -137,9 +137,13 @@ class Stack:
         return int(await self.redis.get(f"held:{KEY_ID}:{self.month}") or 0)
 
     async def _read_events(self) -> list[UsageRecorded]:
-        info = await self.bus.jetstream.stream_info("USAGE")
+        state = (await self.bus.jetstream.stream_info("USAGE")).state
+        return await self.read_from(max(1, state.first_seq), state.last_seq)
+
+    async def read_from(self, first: int, last: int) -> list[UsageRecorded]:
+        """The usage events among these messages of the stream."""
         found = []
-        for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
+        for sequence in range(first, last + 1):
             message = await self.bus.jetstream.get_msg("USAGE", sequence)
             if str(message.subject).startswith("usage.recorded."):
                 found.append(Envelope[UsageRecorded].model_validate_json(message.data or b"").data)

@@ -37,7 +37,8 @@ class SystemClock:
 
 def rfc3339(instant: datetime) -> str:
     """An instant as RFC 3339 text in UTC with milliseconds: `2026-11-21T08:30:00.123Z`."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def month_of(instant: datetime) -> str:

@@ -6,6 +6,7 @@ step makes the same id, and whoever has seen it before knows so.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
@@ -19,18 +20,27 @@ UsageKind = Literal["final", "estimated"]
 
 def uuid7() -> str:
     """A UUIDv7 in text form: 48 bits of milliseconds, 74 of randomness (RFC 9562)."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _versioned((time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big"), 7)
 
 
 def usage_event_id(request_id: str, kind: UsageKind) -> str:
     """The id of the one event of this kind that a request can have."""
-    return str(uuid.uuid5(_EVENTS, f"{request_id}/{kind}"))
+    return _uuid5(f"{request_id}/{kind}")
 
 
 def derived_id(*parts: str) -> str:
     """An id computed from what it names: the same parts always give the same id."""
-    return str(uuid.uuid5(_EVENTS, "/".join(parts)))
+    return _uuid5("/".join(parts))
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(…))` without the objects in between, which cost three times as much as the digest."""
+    value = int.from_bytes(hashlib.sha1(_EVENTS.bytes + name.encode(), usedforsecurity=False).digest()[:16], "big")
+    return _versioned(value, 5)
+
+
+def _versioned(value: int, version: int) -> str:
+    value = value & ~(0xF << 76) | version << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

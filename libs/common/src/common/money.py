@@ -94,7 +94,9 @@ def nano_ceiling(usd: Decimal) -> int:
 def plain(value: Decimal) -> str:
     """A decimal without exponent and trailing zeros: one spelling for each amount, so that equal amounts compare equal
     as text in events and SQL alike."""
+    if not value:
+        return "0"
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("", "-0") else text
+    return text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from common.money import NANO
@@ -91,7 +91,8 @@ def test_the_bound_of_a_flat_price_is_no_more_than_a_nano_dollar_above_the_cost(
     inputs: list[int], outputs: list[int]
 ) -> None:
     price = Price("a", {"input_tokens": Decimal("2.5"), "output_tokens": Decimal(10)})
-    usage = replace(NOTHING, **dict(zip((*INPUTS, *OUTPUTS), (*inputs, *outputs), strict=True)))
+    split: dict[str, Any] = dict(zip((*INPUTS, *OUTPUTS), (*inputs, *outputs), strict=True))
+    usage = Usage(**split)
     bound = upper_bound_nano(price, usage.prompt_tokens, usage.completion_tokens)
     assert 0 <= bound - Fraction(cost(usage, price)) * NANO < 1
 
@@ -151,7 +152,8 @@ def test_a_price_holds_from_its_very_first_instant() -> None:
 def test_a_model_without_a_price_is_never_free() -> None:
     assert FALLBACK.is_fallback
     for bucket in TOKEN_BUCKETS:
-        assert cost(replace(NOTHING, **{bucket: 1}), FALLBACK) > 0
+        one: dict[str, Any] = {bucket: 1}
+        assert cost(Usage(**one), FALLBACK) > 0
 
 
 def test_the_rates_of_a_price_are_not_changed_by_pricing() -> None:

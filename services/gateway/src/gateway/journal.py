@@ -70,7 +70,7 @@ class Journal:
             with os.fdopen(descriptor, "rb") as lines:
                 while batch := await asyncio.to_thread(lines.readlines, _BATCH_BYTES):
                     drained += await _publish_all(batch, publish)
-                path.unlink()
+                path.unlink(missing_ok=True)
         return drained
 
     def _files(self) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 
 _SOURCE = "/gateway"
 _LAST_DRAIN_SECONDS = 5.0
+_GC_THRESHOLD = 20_000
 
 
 @asynccontextmanager
@@ -210,10 +212,18 @@ class Gateway:
             log.critical("start_failed", error=f"{type(error).__name__}: {error}")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        _spare_the_collector()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await opened.__aexit__(None, None, None)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _spare_the_collector() -> None:
+    """What is here now stays: the cycle collector need not look at it again, nor look so often. Calls make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 50, 50)
 
 
 def create_app(settings: GatewaySettings, clock: Clock | None = None) -> Gateway:

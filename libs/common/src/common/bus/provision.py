@@ -18,7 +18,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BucketNotFoundError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from common.bus.connect import connect
 from common.contracts.topology import BUCKETS, CONSUMERS, STREAMS, Bucket, Consumer, Stream
@@ -104,8 +104,8 @@ async def _stream(jetstream: JetStreamContext, row: Stream, replicas: int) -> li
 
 async def _bucket(jetstream: JetStreamContext, row: Bucket, replicas: int) -> list[str]:
     try:
-        await jetstream.key_value(row.name)
-    except BucketNotFoundError:
+        bucket = await jetstream.stream_info(f"KV_{row.name}")
+    except NotFoundError:
         await jetstream.create_key_value(
             KeyValueConfig(
                 bucket=row.name,
@@ -117,6 +117,10 @@ async def _bucket(jetstream: JetStreamContext, row: Bucket, replicas: int) -> li
             )
         )
         return [f"bucket {row.name}"]
+    # A bucket is a stream; what else makes it one stays as the client library made it.
+    await jetstream.update_stream(
+        bucket.config.evolve(max_bytes=row.max_bytes, max_msg_size=row.max_value_bytes, num_replicas=replicas)
+    )
     return []
 
 
