@@ -36,7 +36,7 @@ test-slow: .venv/.installed-dev ## the long tests: faults, fuzzing, restarts
 lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py
+	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py deploy/checks deploy/docker benchmarks
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/lint
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,38 @@ def running_stack(home: Path) -> Iterator[dict[str, Any]]:
         yield json.loads((home / "run.json").read_text())
     finally:
         _tollgate(home, "down")
+
+
+@contextmanager
+def running_ordinary(stack: dict[str, Any], key: str) -> Iterator[tuple[str, int]]:
+    """The ordinary proxy on the same servers and simulator: its URL and process id."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PROVIDER_URL": f"{stack['simulator_url']}/openai/v1",
+        "REDIS_URL": stack["redis_url"],
+        "NATS_URL": stack["nats_url"],
+        "KEY": key,
+        "PORT": str(port),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.ordinary"], env=environment)
+    try:
+        _wait_until_it_listens(port)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_until_it_listens(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("the ordinary proxy did not start")
 
 
 def _tollgate(home: Path, command: str) -> None:

@@ -93,7 +93,11 @@ async def stack(
 @pytest_asyncio.fixture(scope="module")
 async def house(servers: Servers, simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A gateway process that the tests of a module share; each takes a key of its own."""
-    settings = {"CORS_ORIGINS": "https://console.example, https://other.example", "GATEWAY_MAX_BODY_BYTES": "8388608"}
+    settings = {
+        "CORS_ORIGINS": "https://console.example, https://other.example",
+        "GATEWAY_MAX_BODY_BYTES": "8388608",
+        "PROVIDER_TOTAL_TIMEOUT": "3s",
+    }
     folder = tmp_path_factory.mktemp("house")
     async with open_house(servers.nats_url, servers.redis_url, simulator, folder, settings) as opened:
         yield opened

@@ -48,6 +48,30 @@ def test_every_cut_of_the_bytes_gives_the_same_events(stream: tuple[bytes, Event
     assert split(stream[0], cuts) == stream[1]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_every_pair_of_cuts_in_a_stream_of_all_kinds(end: bytes) -> None:
+    lines = [
+        b"data: a",
+        b"data:b",
+        b"",
+        b": c",
+        b"event: e",
+        b"data: d",
+        b"",
+        b"data: f",
+        b":",
+        b"",
+        b"",
+        b"data: g",
+        b"",
+    ]
+    stream = end.join([*lines, b""])
+    events = [(b"", b"a\nb"), (b"e", b"d"), (b"", b"f"), (b"", b"g")]
+    for first in range(len(stream)):
+        for second in range(first, len(stream)):
+            assert split(stream, [first, second]) == events, (first, second)
+
+
 @given(streams())
 def test_byte_by_byte_is_as_good_as_at_once(stream: tuple[bytes, Events]) -> None:
     assert split(stream[0], list(range(len(stream[0])))) == split(stream[0]) == stream[1]

@@ -42,7 +42,6 @@ async def counted_nothing(house: House, caller: Caller) -> None:
         {},
         {"authorization": ""},
         {"authorization": "Bearer"},
-        {"authorization": "Bearer "},
         {"authorization": "Basic dXNlcjpwYXNz"},
         {"authorization": "tg-key-without-scheme"},
         {"x-api-key": ""},

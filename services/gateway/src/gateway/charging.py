@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from common.money import NANO, nano_ceiling, plain
+from common.money import NANO, nano_ceiling
 from common.pricing import cost
 from common.usage import NOTHING, Usage
 
@@ -65,4 +65,5 @@ def decision_of(key: ApiKey, admitted: Admitted) -> dict[str, Any]:
 
 
 def _dollars(nano: int) -> str:
-    return plain(Decimal(nano) / NANO)
+    whole, part = divmod(nano, NANO)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")

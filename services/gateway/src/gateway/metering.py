@@ -95,7 +95,7 @@ class CallLog:
 def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind, source: str) -> tuple[str, str, bytes]:
     """The event of a call as (id, subject, JSON). The last attempt is the one that answered, or that failed last."""
     last = attempts[-1]
-    usage = last.usage or NOTHING
+    used = (last.usage or NOTHING).as_event()
     event_id = usage_event_id(call.request_id, kind)
     started_at = rfc3339(call.started_at)
     body = {
@@ -129,7 +129,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "http_status": call.http_status,
             "error": _error(last),
             "finish_reason": last.finish_reason,
-            "usage": usage.as_event(),
+            "usage": used,
             "raw_usage": last.raw_usage,
             "price": _price(last.price),
             "cost_usd": plain(sum((attempt.cost for attempt in attempts), _ZERO)),
@@ -139,7 +139,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "started_at": started_at,
             "latency_ms": call.latency_ms,
             "ttft_ms": call.ttft_ms,
-            "attempts": [_attempt(attempt) for attempt in attempts],
+            "attempts": [_attempt(attempt, used if attempt is last else None) for attempt in attempts],
             "cache": "off",
             "dropped_params": call.dropped_params,
             "decision": call.decision,
@@ -245,7 +245,7 @@ class _Kept(msgspec.Struct):
     event: msgspec.Raw
 
 
-def _attempt(attempt: AttemptLog) -> dict[str, Any]:
+def _attempt(attempt: AttemptLog, used: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "provider": attempt.provider_type,
         "model": attempt.model,
@@ -253,7 +253,7 @@ def _attempt(attempt: AttemptLog) -> dict[str, Any]:
         "http_status": attempt.http_status,
         "error": _error(attempt),
         "latency_ms": attempt.latency_ms,
-        "usage": attempt.usage.as_event() if attempt.usage is not None else None,
+        "usage": (used or attempt.usage.as_event()) if attempt.usage is not None else None,
         "cost_usd": plain(attempt.cost),
         "unbilled_usd": plain(attempt.operator_cost),
     }

@@ -50,13 +50,12 @@ class Client:
             async with asyncio.timeout(seconds):
                 message = await self._receive()  # nearly always all of it
                 if not message.get("more_body") and message["type"] == "http.request":
-                    return self._bounded(message.get("body", b""), max_bytes)
+                    return _bounded(message.get("body", b""), max_bytes)
                 while True:
                     if message["type"] == "http.disconnect":
                         raise ClientGone
-                    pieces.append(message.get("body", b""))
+                    pieces.append(_bounded(message.get("body", b""), max_bytes, size))
                     size += len(pieces[-1])
-                    self._bounded(b"", max_bytes - size)
                     if not message.get("more_body"):
                         return b"".join(pieces)
                     message = await self._receive()
@@ -125,8 +124,9 @@ class Client:
         """Send the last part of a stream."""
         await self._send({"type": "http.response.body", "body": events})
 
-    @staticmethod
-    def _bounded(body: bytes, max_bytes: int) -> bytes:
-        if len(body) > max_bytes:
-            raise Refusal("request_too_large", str(max_bytes))
-        return body
+
+def _bounded(piece: bytes, max_bytes: int, before: int = 0) -> bytes:
+    """A piece of a body of which so many bytes came before. Raises Refusal when that is too much."""
+    if before + len(piece) > max_bytes:
+        raise Refusal("request_too_large", str(max_bytes))
+    return piece

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP/1.1 protocol with all writes of one turn of the event loop in one system call.
+"""uvicorn's HTTP/1.1 protocol with an answer's head and the beginning of its body in one system call.
 
-uvicorn writes an answer's head and its body apart, and with uvloop each write is a system call, which costs more than
-encoding both. Here what is written during a turn leaves together at its end; flow control is the transport's own.
+uvicorn writes the two apart, and with uvloop each write is a system call, which costs more than encoding both. Here a
+head waits for what is written next, at most until the end of the loop's turn; everything else goes out at once.
 """
 
 from __future__ import annotations
@@ -11,31 +11,39 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_HEAD = b"HTTP/1.1 "
+
 
 class CorkedTransport:
-    """A transport whose writes wait for the end of the loop's turn; everything else is the transport's own."""
+    """A transport that holds an answer's head back for its body; everything else is the transport's own."""
 
-    __slots__ = ("_loop", "_pieces", "_transport")
+    __slots__ = ("_head", "_loop", "_transport", "_write")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self._write = transport.write
         self._loop = loop
-        self._pieces: list[bytes] = []
+        self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Send with whatever else is written in this turn."""
-        if not self._pieces:
+        """Send, together with a head that waits; a head itself waits for what follows."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head + data)
+        elif data.startswith(_HEAD):
+            self._head = data
             self._loop.call_soon(self.flush)
-        self._pieces.append(data)
+        else:
+            self._write(data)
 
     def flush(self) -> None:
-        """Send what has been written so far."""
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        """Send a head that still waits."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._write(head)
 
     def close(self) -> None:
-        """Send what has been written, then close."""
+        """Send what waits, then close."""
         self.flush()
         self._transport.close()
 

@@ -23,6 +23,14 @@ class EventSplitter:
 
     def feed(self, piece: bytes) -> list[tuple[bytes, bytes]]:
         """The events that are complete with this piece. Raises EventTooLarge."""
+        if (
+            not self._rest
+            and piece.startswith(b"data: ")
+            and piece.endswith(b"\n\n")
+            and piece.find(b"\n") == len(piece) - 2
+            and b"\r" not in piece
+        ):
+            return [(b"", piece[6:-2])]  # one whole event: how most providers send most of them
         text = self._rest + piece if self._rest else piece
         held = b""
         if b"\r" in text:

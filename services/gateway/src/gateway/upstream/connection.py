@@ -52,8 +52,8 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_bodiless_bytes", "_body", "_buffer", "_ended_at", "_has_surplus", "_head", "_idle_seconds", "_informational",
-        "_is_head", "_is_paused", "_is_sending", "_is_write_paused", "_keeps", "_limits", "_look", "_loop", "_owner", "_parser",
-        "_response", "_status", "_timer", "_timer_at", "_transport", "idle_until", "is_closed", "on_body",
+        "_is_head", "_is_paused", "_is_sending", "_is_write_paused", "_keeps", "_limits", "_look", "_loop", "_owner",
+        "_parser", "_response", "_status", "_timer", "_timer_at", "_transport", "idle_until", "is_closed", "on_body",
     )  # fmt: skip
 
     def __init__(

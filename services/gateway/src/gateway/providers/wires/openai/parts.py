@@ -8,6 +8,8 @@ from typing import Any
 
 def size_of(content: Any) -> int:
     """Characters of a text, or of the texts of a list of parts."""
+    if not content:
+        return 0
     return len(content) if isinstance(content, str) else sum(map(len, _texts(content, ("text", "thinking"))))
 
 

@@ -52,6 +52,7 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_BRACKET = ord("[")
 _NULL_USAGES = (b',"usage":null', b', "usage": null')
 
 
@@ -119,25 +120,28 @@ class StreamDecoder:
     def _event(self, name: bytes, data: bytes) -> bytes:
         if self.is_done or not data:
             return b""
-        if data.strip() == b"[DONE]":
+        if data[0] == _BRACKET and data.strip() == b"[DONE]":
             self.is_done = True
             return b""
         chunk = _decode_chunk(data)
-        reported = report_in(chunk.usage)
+        has_usage = b'"usage"' in data
+        reported = report_in(chunk.usage) if has_usage else None
         if reported is not None:
             self.raw_usage = reported
-        if name == b"error" or bytes(chunk.error) not in NO_ERRORS:
+        if name == b"error" or (b'"error"' in data and bytes(chunk.error) not in NO_ERRORS):
             raise decode_error(502, data, self._provider, None)
-        if self.first is None and chunk.choices:
-            self.first = chunk
-        if chunk.service_tier is not None:
-            self.service_tier = chunk.service_tier
         if not chunk.choices:  # usage, or a filter's findings, which clients that index choices[0] stumble over
+            self.service_tier = chunk.service_tier or self.service_tier
             return b""
-        changes = [change for choice in chunk.choices if (change := self._read_choice(choice))]
-        if changes or reported is not None:
+        if self.first is None:
+            self.first = chunk
+            self.service_tier = chunk.service_tier
+        must_rewrite = reported is not None
+        for choice in chunk.choices:
+            must_rewrite |= self._read_choice(choice)
+        if must_rewrite:
             data = self._rewrite(data, chunk)
-        elif b'"usage"' not in data:
+        elif not has_usage:
             data = data.rstrip()[:-1] + b',"usage":null}' if self._wants_usage else data
         elif not self._wants_usage:
             data = self._without_null_usage(data, chunk)
@@ -148,8 +152,9 @@ class StreamDecoder:
     def _read_choice(self, choice: _Choice) -> bool:
         """Count what a choice brings; whether it must be rewritten for the client."""
         must_rewrite = False
-        self._finished.setdefault(choice.index, None)
-        if choice.finish_reason is not None:
+        if choice.finish_reason is None:
+            self._finished.setdefault(choice.index, None)
+        else:
             if choice.finish_reason in BROKEN_FINISHES:
                 raise self._broken("broke off the answer")
             self._finished[choice.index] = choice.finish_reason
@@ -157,12 +162,10 @@ class StreamDecoder:
         delta = choice.delta
         if delta is None:
             return must_rewrite
-        # Some send the same reasoning under both of its names.
-        size = (
-            size_of(delta.content)
-            + max(size_of(delta.reasoning_content), size_of(delta.reasoning))
-            + size_of(delta.refusal)
-        )
+        size = size_of(delta.content)
+        if delta.reasoning_content or delta.reasoning or delta.refusal:
+            # Some send the same reasoning under both of its names.
+            size += max(size_of(delta.reasoning_content), size_of(delta.reasoning)) + size_of(delta.refusal)
         must_rewrite |= isinstance(delta.content, list)
         if delta.tool_calls:
             tools = self._tools.setdefault(choice.index, _ToolIndexes())

@@ -73,6 +73,8 @@ def _cached(raw: Mapping[str, Any], inside: Mapping[str, Any]) -> int:
 
 
 def _count(value: Any) -> int | None:
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return min(max(0, int(value)), _MOST_TOKENS)
