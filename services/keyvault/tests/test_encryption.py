@@ -46,13 +46,17 @@ def test_no_bit_of_the_stored_form_can_be_flipped(bit: int) -> None:
         Keyring([NEW, OLD]).decrypt(flipped.decode("latin-1"), HERE)
 
 
-def test_the_last_bits_of_base64_that_carry_nothing_cannot_be_changed_either() -> None:
-    head, last = STORED.rstrip("=")[:-1], STORED.rstrip("=")[-1]
+@pytest.mark.parametrize("length", [1, 16, 32, 48])  # with and without padding
+def test_no_other_spelling_of_the_same_bytes_opens(length: int) -> None:
+    stored = Keyring([NEW]).encrypt(Secret("s" * length), HERE)
+    body = stored.rstrip("=")
+    padding = stored[len(body) :]
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    padding = STORED[len(STORED.rstrip("=")) :]
-    for other in alphabet.replace(last, ""):
+    others = [body[:-1] + other + padding for other in alphabet.replace(body[-1], "")]
+    others += [stored + "=", stored + "\n", body + " " + padding, body[:40] + "!" + body[40:] + padding]
+    for other in others:
         with pytest.raises(SecretUnreadable):
-            Keyring([NEW]).decrypt(head + other + padding, HERE)
+            Keyring([NEW]).decrypt(other, HERE)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 
 async def marked(vault: Any, key_id: str) -> bool:
     return bool(await vault.redis.exists(f"revoked:{key_id}"))
@@ -62,6 +64,25 @@ async def test_a_user_cannot_switch_on_what_an_admin_switched_off(vault: Any) ->
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert await marked(vault, made["id"])
     assert (await vault.call("PATCH", path, admin, {"enabled": True})).status_code == 200
+    assert not await marked(vault, made["id"])
+
+
+async def test_a_late_mark_cannot_overtake_a_later_change(vault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = await vault.admin()
+    made = await vault.make_key(admin)
+    path = f"/api/v1/keys/{made['id']}"
+    marks = vault.app.state.services.keyvault.refusals._marks
+    put = marks.put
+
+    async def put_late(key_id: str) -> None:
+        await asyncio.sleep(0.5)
+        await put(key_id)
+
+    monkeypatch.setattr(marks, "put", put_late)
+    off = asyncio.create_task(vault.call("PATCH", path, admin, {"enabled": False}))
+    await asyncio.sleep(0.25)
+    on = await vault.call("PATCH", path, admin, {"enabled": True})
+    assert ((await off).status_code, on.status_code, on.json()["enabled"]) == (200, 200, True)
     assert not await marked(vault, made["id"])
 
 
