@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from common.contracts.snapshots import KeySnapshot
 
@@ -53,13 +53,13 @@ class Keys:
             self._by_digest[bytes.fromhex(secret.sha256)] = (key, secret.expires_at)
         self._digests[key_id] = tuple(bytes.fromhex(secret.sha256) for secret in snapshot.secrets)
 
-    def find(self, secret: bytes, at: datetime | None = None) -> ApiKey | None:
-        """The key that a secret belongs to, if it counts now."""
+    def find(self, secret: bytes, at: datetime) -> ApiKey | None:
+        """The key that a secret belongs to, if it counts at an instant."""
         found = self._by_digest.get(hashlib.sha256(secret).digest())
         if found is None:
             return None
         key, expires_at = found
-        return key if key.is_valid(at or datetime.now(UTC), expires_at) else None
+        return key if key.is_valid(at, expires_at) else None
 
 
 def _compile(snapshot: KeySnapshot) -> ApiKey:
