@@ -4,6 +4,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
+# Tests mostly wait for servers, so a few more at once than there are cores.
+WORKERS ?= 4
 # The first Python on PATH that is new enough; `make run PYTHON=/path/to/python3` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -28,10 +30,11 @@ status: .venv/.installed ## what runs, with pids and health
 
 .PHONY: test test-slow lint
 test: .venv/.installed-dev ## install, run the tests against real servers (given by URL, else own)
-	@$(BIN)/python -m pytest -m "not slow" --ignore=tests/lint
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts
+	@$(BIN)/python -m pytest -m "not slow" tests/e2e
 
 test-slow: .venv/.installed-dev ## the long tests: faults, fuzzing, restarts
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow libs services cli tests
 
 lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
 	@$(BIN)/ruff check .

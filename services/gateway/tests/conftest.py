@@ -19,10 +19,9 @@ import pytest_asyncio
 import redis.asyncio as redis
 from common.bus.connect import connect
 from common.settings import read
-from common.testing.servers import Servers
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
-from gateway_house import House, open_house, seed
+from gateway_house import SYSTEM_SECRETS, House, open_house, own_servers, seed
 from gateway_stack import Stack, fake_keyvault, free_port, serving
 
 
@@ -45,9 +44,16 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Any:
     process.wait(10)
 
 
+@pytest_asyncio.fixture(scope="session")
+async def keyvault_url() -> AsyncIterator[str]:
+    """A keyvault that hands out the simulator's keys."""
+    async with serving(fake_keyvault(SYSTEM_SECRETS), free_port()) as url:
+        yield url
+
+
 @pytest.fixture
 async def stack(
-    nats_url: str, redis_url: str, simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nats_url: str, redis_url: str, simulator: Any, keyvault_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stack]:
     """A gateway that is ready to be called with the test key."""
     simulator_url, simulator_journal = simulator
@@ -63,20 +69,18 @@ async def stack(
         return await store.put(key, snapshot.model_dump_json().encode())
 
     await seed(put)
-    keyvault_port = free_port()
+    monkeypatch.setattr("gateway.reaper._EVERY_SECONDS", 0.3)
     for name, value in {
         "NATS_URL": nats_url,
         "REDIS_URL": redis_url,
         "SIMULATOR_URL": simulator_url,
-        "KEYVAULT_URL": f"http://127.0.0.1:{keyvault_port}",
+        "KEYVAULT_URL": keyvault_url,
         "GATEWAY_SERVICE_TOKEN": "t" * 32,
         "GATEWAY_JOURNAL_DIR": str(tmp_path / "journal"),
         "PROVIDER_REQUEST_TIMEOUT": "2s",
     }.items():
         monkeypatch.setenv(name, value)
-    secrets = {f"cred-{provider_type}": f"sim-ok-{provider_type}" for provider_type in ("openai", "groq", "mistral")}
     async with (
-        serving(fake_keyvault(secrets), keyvault_port),
         serving(create_app(read(GatewaySettings)), free_port()) as url,
         httpx2.AsyncClient(base_url=url, timeout=20) as http,
     ):
@@ -90,14 +94,16 @@ async def stack(
     await bus.close()
 
 
-@pytest_asyncio.fixture(scope="module")
-async def house(servers: Servers, simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """A gateway process that the tests of a module share; each takes a key of its own."""
+@pytest_asyncio.fixture(scope="session")
+async def house(simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """A gateway process on servers of its own, which nobody empties: tests share it, and each takes a key of its own."""
     settings = {
         "CORS_ORIGINS": "https://console.example, https://other.example",
         "GATEWAY_MAX_BODY_BYTES": "8388608",
-        "PROVIDER_TOTAL_TIMEOUT": "3s",
+        "PROVIDER_REQUEST_TIMEOUT": "1s",
+        "PROVIDER_TOTAL_TIMEOUT": "2s",
     }
     folder = tmp_path_factory.mktemp("house")
-    async with open_house(servers.nats_url, servers.redis_url, simulator, folder, settings) as opened:
-        yield opened
+    with own_servers(folder) as (nats_url, redis_url):
+        async with open_house(nats_url, redis_url, simulator, folder, settings) as opened:
+            yield opened

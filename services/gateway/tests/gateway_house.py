@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,9 @@ from common.contracts.snapshots import (
 from common.contracts.topology import BUCKETS, STREAMS
 from common.ids import uuid7
 from common.servers.child import Child, start_child
+from common.servers.nats import start_nats
+from common.servers.ports import free_port as server_port
+from common.servers.redis import start_redis
 from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot, serving
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
@@ -74,8 +78,8 @@ class House(Stack):
     async def caller(self, **changes: Any) -> Caller:
         """A fresh key that the gateway knows: without limits but for these."""
         caller = Caller(f"key-{uuid7()}", f"tg-{uuid7()}")
-        secrets = (KeySecret(sha256=hashlib.sha256(caller.secret.encode()).hexdigest()),)
-        given = {"rate_limit": None, "monthly_budget": None, "secrets": secrets, **changes}
+        known_by = (KeySecret(sha256=hashlib.sha256(caller.secret.encode()).hexdigest()),)
+        given = {"rate_limit": None, "monthly_budget": None, "secrets": known_by, **changes}
         await self.put("keys", caller.id, key_snapshot(id=caller.id, **given))
         is_off = changes.get("enabled") is False or "expires_at" in changes
         for _ in range(200):
@@ -177,6 +181,20 @@ async def add_own_provider(house: House, base_url: str) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the gateway does not hear of a provider")
+
+
+@contextmanager
+def own_servers(folder: Path) -> Iterator[tuple[str, str]]:
+    """A NATS and a Redis of our own: their URLs."""
+    words = {"password": secrets.token_urlsafe(16), "durable": False}
+    with ExitStack() as stack:
+        nats = start_nats(folder / "nats", port=server_port(), user="tests", log_path=folder / "nats.log", **words)
+        stack.callback(nats.stop)
+        cache = start_redis(
+            folder / "redis", port=server_port(), persistent=True, log_path=folder / "redis.log", **words
+        )
+        stack.callback(cache.stop)
+        yield nats.url, cache.url
 
 
 @asynccontextmanager

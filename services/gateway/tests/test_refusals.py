@@ -174,7 +174,7 @@ async def test_an_owner_that_is_away_is_unavailable(house: House) -> None:
         ("malformed_at=1", 502, "provider_error", "OpenAI sent an answer that is no chat completion"),
         ("status=401", 502, "provider_auth_failed", "OpenAI refused our credential"),
         ("status=403", 502, "provider_auth_failed", "OpenAI refused our credential"),
-        ("first_byte_ms=2500", 504, "provider_timeout", "OpenAI did not answer within 2 s"),
+        ("first_byte_ms=1500", 504, "provider_timeout", "OpenAI did not answer within 1 s"),
     ],
 )
 async def test_a_provider_s_failure_has_a_true_status_and_costs_nothing(

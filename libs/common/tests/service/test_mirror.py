@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import pytest_asyncio
 from common.bus.connect import Bus, connect
 from common.bus.mirror import Mirror, OnChange
 from common.bus.provision import provision
-from common.servers.nats import start_nats
-from common.servers.ports import free_port
-from common.servers.running import RunningServer
 from nats.js.kv import KeyValue
+
+from .own_nats import OwnNats
+from .waiting import until
 
 BUCKET = "keys"
 
@@ -48,13 +47,6 @@ async def following(bus: Bus, on_change: OnChange, reread_seconds: float = 300.0
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something holds; fails when it does not in time."""
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture
@@ -140,36 +132,6 @@ async def test_it_reads_everything_again_every_so_often(bus: Bus, store: KeyValu
 
 
 # --- an outage ---------------------------------------------------------------------------------------------------------
-
-
-class OwnNats:
-    """A NATS of this test's own, which it may stop and start."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = free_port()
-        self._server: RunningServer | None = None
-
-    def start(self) -> str:
-        """Start it, or start it again with what it had; its URL."""
-        self._server = start_nats(
-            self._folder / "nats",
-            port=self._port,
-            user="tests",
-            password="tests",
-            log_path=self._folder / "nats.log",
-            durable=False,
-        )
-        return self._server.url
-
-    def stop(self) -> None:
-        """Stop it."""
-        if self._server is not None:
-            self._server.stop()
-
-    def lose_everything(self) -> None:
-        """Forget all streams and buckets; stop it first."""
-        shutil.rmtree(self._folder / "nats")
 
 
 @pytest_asyncio.fixture

@@ -167,7 +167,7 @@ class BatchConsumer:
             MESSAGE_ID_HEADER: f"{self._row.service}/{received.event_id}",
             "Tollgate-Subject": received.subject,
             "Tollgate-Sequence": str(received.sequence),
-            "Tollgate-Error": f"{type(error).__name__}: {error}".replace("\n", " ")[:500],
+            "Tollgate-Error": " ".join(f"{type(error).__name__}: {error}".split())[:500],
         }
         try:
             await self._bus.jetstream.publish(

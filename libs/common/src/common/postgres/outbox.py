@@ -17,6 +17,7 @@ Rows leave the table once published. The relay remembers, for those who wait, wh
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from pydantic import BaseModel
 
 from common.contracts.envelope import Contract, Envelope, event_headers
 from common.contracts.snapshots import Snapshot
+from common.contracts.topology import BUCKETS, STREAMS, Stream
+from common.errors import Unprocessable
 from common.postgres.pool import Connection, Pool
 
 log = structlog.get_logger()
@@ -44,7 +47,16 @@ _PUBLISH_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.1
 _REMEMBERED = 10_000
 
+_HEADER_BYTES = 1024
+_BUCKET_KEY = re.compile(r"[-/_=a-zA-Z0-9]+(?:\.[-/_=a-zA-Z0-9]+)*")
+
 Kind = Literal["event", "snapshot", "removal"]
+
+
+class MessageTooLarge(Unprocessable):
+    """A change whose telling is larger than its stream or bucket takes."""
+
+    code = "too_large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +86,14 @@ def removal(bucket: str, key: str) -> Message:
 
 
 async def add(connection: Connection, messages: Sequence[Message]) -> int:
-    """Write messages into the caller's transaction; returns the id of the last row (0 when there was none)."""
+    """Write messages into the caller's transaction; returns the id of the last row (0 when there was none).
+
+    Raises MessageTooLarge for what the bus would refuse: committed, it would stand in the way of all that follow.
+    """
     if not messages:
         return 0
+    for message in messages:
+        _check(message)
     rows = await connection.fetch(
         "INSERT INTO outbox (kind, target, key, body)"
         " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) RETURNING id",
@@ -170,6 +187,28 @@ class Relay:
         if name not in self._buckets:
             self._buckets[name] = await self._jetstream.key_value(name)
         return self._buckets[name]
+
+
+def _check(message: Message) -> None:
+    most = _most_bytes(message)
+    if message.kind != "event" and not _BUCKET_KEY.fullmatch(message.key):
+        raise ValueError(f"not a key of a bucket: {message.key!r}")
+    if len(message.body) > most:
+        raise MessageTooLarge(f"this makes {message.target} larger than {most} bytes")
+
+
+def _most_bytes(message: Message) -> int:
+    """What the table of the bus allows; ValueError where it has no such place, which is a bug."""
+    sizes = [row.max_value_bytes for row in BUCKETS if row.name == message.target]
+    if message.kind == "event":
+        sizes = [row.max_message_bytes - _HEADER_BYTES for row in STREAMS if _covers(row, message.target)]
+    if not sizes:
+        raise ValueError(f"nothing on the bus takes {message.kind} {message.target}")
+    return sizes[0]
+
+
+def _covers(stream: Stream, subject: str) -> bool:
+    return any(subject.startswith(each.removesuffix(">")) for each in stream.subjects)
 
 
 def _encode(state: BaseModel) -> bytes:
