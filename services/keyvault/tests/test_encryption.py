@@ -81,7 +81,7 @@ def test_rows_of_a_master_key_that_is_missing_are_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "f1", "f1.x", "sk-plain-text", "g1.12345678.abcd", f"f1.{kid_of(NEW)}.", "...."]
+    "stored", ["", "f1", "f1.x", "sk-plain-text", "g1.12345678.abcd", f"f1.{kid_of(NEW)}.", "...."], ids=range(7)
 )
 def test_what_has_not_our_form_does_not_open(stored: str) -> None:
     with pytest.raises(SecretUnreadable):

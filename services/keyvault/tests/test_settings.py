@@ -72,7 +72,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG)
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=range(len(WRONG)))
 def test_a_wrong_setting_is_named_in_one_line_without_its_value(
     settings_from: Any, name: str, value: str | None
 ) -> None:

@@ -102,7 +102,9 @@ def test_a_token_that_says_nothing_of_its_rights_has_the_least(sessions: Session
         {"kid": None},
         {"signer": Ed25519PrivateKey.generate()},
     ],
-    ids=str,
+    ids=lambda changed: ",".join(
+        f"{name}={value if name != 'signer' else 'another'}" for name, value in changed.items()
+    ),
 )
 def test_a_token_that_is_wrong_in_one_thing_is_refused(sessions: Sessions, changed: dict[str, Any]) -> None:
     assert refused(sessions, token(**changed))
