@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +13,6 @@ import httpx2
 import jwt
 import pytest
 import pytest_asyncio
-import uvicorn
 from analytics.consumers import usage_handler
 from analytics.flows import Analytics
 from analytics.main import create_app
@@ -28,6 +25,7 @@ from common.ids import UsageKind, usage_event_id, uuid7
 from common.postgres.pool import Pool, open_pool
 from common.testing.clocks import FixedClock
 from common.testing.servers import TestDatabase
+from common.testing.serving import eventually, is_ready, serving
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -204,36 +202,9 @@ async def service(analytics_url: str, nats_url: str) -> AsyncIterator[Service]:
     await sessions.put("key.tests", b'{"kid": "tests", "public_key": "%s"}' % public.rstrip(b"="))
     app = create_app(settings, FixedClock())
     async with serving(app) as url, httpx2.AsyncClient(base_url=url) as client:
-        await eventually(lambda: _is_ready(client))
+        await eventually(lambda: is_ready(client))
         yield Service(client, bus, signing_key)
     await bus.close()
-
-
-@asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Serve an app on a free loopback port; its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not task.done(), "the app did not start"
-        await asyncio.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    yield f"http://{host}:{port}"
-    server.should_exit = True
-    await task
-
-
-async def _is_ready(client: httpx2.AsyncClient) -> bool:
-    return (await client.get("/readyz")).status_code == 200
-
-
-async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
-    """Wait until something holds; its value."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if value := await holds():
-                return value
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(name="eventually")

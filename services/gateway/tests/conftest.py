@@ -19,10 +19,11 @@ import pytest_asyncio
 import redis.asyncio as redis
 from common.bus.connect import connect
 from common.settings import read
+from common.testing.serving import serving
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
 from gateway_house import SYSTEM_SECRETS, House, open_house, own_servers, seed
-from gateway_stack import Stack, fake_keyvault, free_port, serving
+from gateway_stack import Stack, fake_keyvault, free_port
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +101,7 @@ async def house(simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> Asy
     settings = {
         "CORS_ORIGINS": "https://console.example, https://other.example",
         "GATEWAY_MAX_BODY_BYTES": "8388608",
+        "GATEWAY_MAX_ANSWER_BYTES": "4194304",
         "PROVIDER_REQUEST_TIMEOUT": "1s",
         "PROVIDER_TOTAL_TIMEOUT": "2s",
     }

@@ -23,6 +23,7 @@ import psutil
 import redis.asyncio as redis
 from common.bus.connect import connect
 from common.bus.provision import provision
+from common.contracts.envelope import Envelope
 from common.contracts.snapshots import (
     AliasSnapshot,
     CredentialSnapshot,
@@ -31,12 +32,14 @@ from common.contracts.snapshots import (
     ProviderSnapshot,
 )
 from common.contracts.topology import BUCKETS, STREAMS
+from common.contracts.usage import UsageRecorded
 from common.ids import uuid7
 from common.servers.child import Child, start_child
 from common.servers.nats import start_nats
 from common.servers.ports import free_port as server_port
 from common.servers.redis import start_redis
-from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot, serving
+from common.testing.serving import serving
+from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
 SYSTEM_SECRETS = {f"cred-{name}": f"sim-ok-{name}-hidden" for name in ("openai", "groq", "mistral", "custom")}
@@ -55,14 +58,14 @@ class Caller:
         return {"authorization": f"Bearer {self.secret}"}
 
 
-@dataclass
+@dataclass(repr=False)  # the event loop writes down what its handles hold, and this holds a lot
 class House(Stack):
     """A running gateway process and all that tests ask around it."""
 
     child: Child | None = None
     environment: dict[str, str] = field(default_factory=dict)
     _read: int = 0
-    _seen: list[Any] = field(default_factory=list)
+    _seen: dict[str, list[bytes]] = field(default_factory=dict)
 
     @property
     def output(self) -> str:
@@ -96,9 +99,10 @@ class House(Stack):
         """The usage events of a key, once there are so many."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
-            found = [event for event in await self._read_events() if event.api_key_id == caller.id]
+            await self._read_on()
+            found = self._seen.get(caller.id, [])
             if len(found) >= least or asyncio.get_running_loop().time() > deadline:
-                return found
+                return [Envelope[UsageRecorded].model_validate_json(event).data for event in found]
             await asyncio.sleep(0.05)
 
     async def open_money(self, caller: Caller) -> tuple[int, int]:
@@ -132,11 +136,15 @@ class House(Stack):
         assert self.child is not None
         return await asyncio.to_thread(self.child.stop)
 
-    async def _read_events(self) -> list[Any]:
+    async def _read_on(self) -> None:
+        """Take in what has been published since the last time: as bytes, so that thousands weigh little."""
         state = (await self.bus.jetstream.stream_info("USAGE")).state
-        self._seen += await self.read_from(max(self._read + 1, state.first_seq), state.last_seq)
+        for sequence in range(max(self._read + 1, state.first_seq), state.last_seq + 1):
+            message = await self.bus.jetstream.get_msg("USAGE", sequence)
+            subject = str(message.subject)
+            if subject.startswith("usage.recorded."):
+                self._seen.setdefault(subject.rpartition(".")[2], []).append(message.data or b"")
         self._read = state.last_seq
-        return self._seen
 
 
 async def seed(put: Any) -> None:

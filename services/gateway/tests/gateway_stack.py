@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import uvicorn
 from common.bus.connect import Bus
 from common.contracts.envelope import Envelope
 from common.contracts.snapshots import (
@@ -37,26 +35,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-@asynccontextmanager
-async def serving(app: Any, port: int) -> AsyncIterator[str]:
-    """An ASGI app under uvicorn on a loopback port."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on", timeout_graceful_shutdown=3)
-    )
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        if task.done():
-            task.result()
-            raise RuntimeError("the server did not start")
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 def fake_keyvault(secrets: dict[str, str]) -> FastAPI:
@@ -137,13 +115,9 @@ class Stack:
         return int(await self.redis.get(f"held:{KEY_ID}:{self.month}") or 0)
 
     async def _read_events(self) -> list[UsageRecorded]:
-        state = (await self.bus.jetstream.stream_info("USAGE")).state
-        return await self.read_from(max(1, state.first_seq), state.last_seq)
-
-    async def read_from(self, first: int, last: int) -> list[UsageRecorded]:
-        """The usage events among these messages of the stream."""
+        info = await self.bus.jetstream.stream_info("USAGE")
         found = []
-        for sequence in range(first, last + 1):
+        for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
             message = await self.bus.jetstream.get_msg("USAGE", sequence)
             if str(message.subject).startswith("usage.recorded."):
                 found.append(Envelope[UsageRecorded].model_validate_json(message.data or b"").data)

@@ -206,7 +206,7 @@ async def test_a_report_beyond_all_reason_is_charged_at_most_as_held(
 
 async def test_an_answer_larger_than_allowed_is_broken_off(house: House, provider: OwnProvider) -> None:
     async def play(got: Got, writer: asyncio.StreamWriter) -> None:
-        writer.write(whole("x" * (65 * MIB)))
+        writer.write(whole("x" * (5 * MIB)))
 
     caller = await house.caller()
     provider.play = play

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ import httpx2
 import pytest
 import pytest_asyncio
 import redis.asyncio as redis
-import uvicorn
 from common.bus.connect import Bus, connect
 from common.bus.provision import provision
 from common.contracts.snapshots import AccountTier, Role
 from common.http.sessions import AUDIENCE, ISSUER
 from common.ids import uuid7
 from common.testing.servers import Servers, TestDatabase
+from common.testing.serving import eventually, is_ready, serving
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from keyvault.domain.accounts import User
@@ -151,7 +149,7 @@ async def running(environment: dict[str, str], owner_url: str, redis_url: str) -
         app = create_app(KeyvaultSettings.model_validate(environment))
         url = await stack.enter_async_context(serving(app))
         client = await stack.enter_async_context(httpx2.AsyncClient(base_url=url, timeout=20))
-        await eventually(lambda: _is_ready(client))
+        await eventually(lambda: is_ready(client))
         yield Vault(client, url, environment, owner, marks, bus, app)
 
 
@@ -189,40 +187,10 @@ async def alone(start: Callable[..., Any]) -> AsyncIterator[Vault]:
         yield started
 
 
-@asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Serve an app on a free loopback port; its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        assert not task.done(), "the app did not start"
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-
-
 @pytest.fixture
 def serve() -> Any:
     """Serves an ASGI app within `async with serve(app) as url`."""
     return serving
-
-
-async def _is_ready(client: httpx2.AsyncClient) -> bool:
-    return (await client.get("/readyz")).status_code == 200
-
-
-async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
-    """Wait until something holds; its value."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if value := await holds():
-                return value
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture(name="eventually")

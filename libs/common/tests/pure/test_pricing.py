@@ -78,6 +78,27 @@ def test_no_split_tier_or_variant_costs_more_than_the_bound(usage: Usage, price:
     assert Fraction(cost(usage, price, tier)) * NANO <= bound
 
 
+@pytest.mark.parametrize("where", ["price", "variant", "tier", "variant of a tier"])
+@pytest.mark.parametrize("bucket", [*TOKEN_BUCKETS, "request"])
+def test_the_dearest_rate_is_found_wherever_it_stands(where: str, bucket: str) -> None:
+    cheap, dear = {name: Decimal(1) for name in (*TOKEN_BUCKETS, "request")}, Decimal(1000)
+    price = Price(
+        "a",
+        cheap | ({bucket: dear} if where == "price" else {}),
+        (
+            Tier(
+                0,
+                cheap | ({bucket: dear} if where == "tier" else {}),
+                {"flex": cheap | ({bucket: dear} if where == "variant of a tier" else {})},
+            ),
+        ),
+        {"priority": cheap | ({bucket: dear} if where == "variant" else {})},
+    )
+    tokens: dict[str, Any] = {} if bucket == "request" else {bucket: 10**6}
+    usage = Usage(**tokens)
+    assert upper_bound_nano(price, usage.prompt_tokens, usage.completion_tokens) >= 1000 * NANO
+
+
 @given(PRICES, TOKENS, TOKENS, st.integers(0, 1000), st.integers(0, 1000))
 def test_more_tokens_never_lower_the_bound(
     price: Price, given_in: int, given_out: int, more_in: int, more_out: int

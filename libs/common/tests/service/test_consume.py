@@ -41,7 +41,8 @@ class Bench:
 
     async def consumer(self) -> ConsumerInfo:
         """What the server says of the consumer."""
-        return await self.bus.jetstream.consumer_info(USAGE.name, ROW.service)
+        info: ConsumerInfo = await self.bus.jetstream.consumer_info(USAGE.name, ROW.service)
+        return info
 
     async def is_done(self) -> bool:
         """Everything was delivered and acknowledged."""

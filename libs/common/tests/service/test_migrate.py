@@ -67,7 +67,7 @@ async def make(
             super().__init__(tmp_path, database)
             made.append(self)
 
-    yield Made  # type: ignore[misc]
+    yield Made
     for service in made:
         await service.drop_role()
 
@@ -115,6 +115,16 @@ async def test_one_that_fails_leaves_no_trace_and_those_before_it_stay(small: Sm
     await owner.close()
     small.write("0003_half.sql", "CREATE TABLE half (a integer);\n")
     assert await small.migrate() == ["0003_half.sql"]
+
+
+async def test_what_ran_and_that_it_ran_are_one_transaction(small: SmallService) -> None:
+    await small.migrate()
+    refuses_its_own_record = "ALTER TABLE applied_migrations ADD CHECK (name < '0003') NOT VALID;\n"
+    small.write("0003_unrecorded.sql", f"CREATE TABLE unrecorded (a integer);\n{refuses_its_own_record}")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await small.migrate()
+    small.write("0003_unrecorded.sql", "CREATE TABLE unrecorded (a integer);\n")
+    assert await small.migrate() == ["0003_unrecorded.sql"]
 
 
 async def test_two_runners_at_once_apply_everything_once(small: SmallService) -> None:

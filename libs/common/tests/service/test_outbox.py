@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -174,6 +175,41 @@ async def test_two_relays_at_once_keep_the_order_and_tell_nothing_twice(pool: Po
     assert await heard(bus) == [str(number) for number in range(1000)]
     last = await (await bus.jetstream.key_value("keys")).get("a")
     assert KeySnapshot.model_validate_json(last.value or b"").name == "a999"
+
+
+class Slow:
+    """A bus over which everything takes its time."""
+
+    def __init__(self, real: Any, seconds: float) -> None:
+        self._real = real
+        self._seconds = seconds
+
+    async def publish(self, *arguments: Any, **options: Any) -> Any:
+        """Publish, later."""
+        await asyncio.sleep(self._seconds)
+        return await self._real.publish(*arguments, **options)
+
+    async def put(self, *arguments: Any) -> Any:
+        """Put into a bucket, later."""
+        await asyncio.sleep(self._seconds)
+        return await self._real.put(*arguments)
+
+    async def key_value(self, bucket: str) -> Any:
+        """A bucket, as slow."""
+        return Slow(await self._real.key_value(bucket), self._seconds)
+
+
+async def test_a_slow_relay_never_puts_an_old_state_over_the_one_that_a_fast_one_told(pool: Pool, bus: Bus) -> None:
+    await commit(pool, state("a", "old"))
+    slow: Any = Slow(bus.jetstream, 0.5)
+    async with relaying(Relay(pool, slow)):
+        await asyncio.sleep(0.2)  # it has read the row and is about to tell it
+        await commit(pool, state("a", "present"))
+        async with relaying(Relay(pool, bus.jetstream)):
+            await until(lambda: empty(pool))
+            await asyncio.sleep(0.6)
+    last = await (await bus.jetstream.key_value("keys")).get("a")
+    assert KeySnapshot.model_validate_json(last.value or b"").name == "present"
 
 
 async def test_an_event_told_again_after_a_crash_is_on_the_bus_once(pool: Pool, bus: Bus) -> None:
