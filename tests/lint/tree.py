@@ -26,7 +26,7 @@ class Source:
     @property
     def is_test(self) -> bool:
         """Whether it is part of tests and not of what is shipped."""
-        return "tests" in self.name.split("/")
+        return "tests" in self.name.split("/") or self.name.endswith("conftest.py")
 
     @property
     def tree(self) -> ast.Module:
