@@ -65,7 +65,7 @@ class BackgroundReport:
 def welcome(run_file: RunFile) -> str:
     """What a person needs who has just started the stack; the last line is a command as it can be pasted."""
     rows = {
-        "console and API": run_file.url,
+        "gateway": run_file.url,
         "OpenAI base URL": f"{run_file.url}/v1",
         "API key": run_file.api_key,
         "admin": f"{run_file.admin_email}  {run_file.admin_password}",
