@@ -5,7 +5,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 # Tests mostly wait for servers, so a few more at once than there are cores.
-WORKERS ?= 4
+# Servers given by URL are shared by all of them: then one after the other.
+WORKERS ?= $(if $(DATABASE_URL)$(NATS_URL)$(REDIS_URL),0,4)
 # The first Python on PATH that is new enough; `make run PYTHON=/path/to/python3` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
