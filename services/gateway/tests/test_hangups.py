@@ -48,7 +48,7 @@ class Outcome:
 
 
 async def give_up(house: House, caller: Caller, number: int) -> Outcome:
-    """One call whose client leaves after a random while."""
+    """One call whose client leaves after a random while; one in ten stays to the end."""
     draw = random.Random(number)
     marker = f"marker-{number:04d}"
     body = {
@@ -60,13 +60,13 @@ async def give_up(house: House, caller: Caller, number: int) -> Outcome:
     text = json.dumps(body).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {caller.secret}\r\n"
-        f"content-length: {len(text)}\r\n\r\n"
+        f"connection: close\r\ncontent-length: {len(text)}\r\n\r\n"
     )
     host, _, port = house.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     outcome = Outcome(marker, b"")
     with suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(draw.random() * LONGEST_SECONDS):
+        async with asyncio.timeout(10 if number % 10 == 0 else draw.random() * LONGEST_SECONDS):
             writer.write(head.encode() + text)
             while piece := await reader.read(65536):
                 outcome.seen += piece
@@ -120,8 +120,8 @@ async def test_a_thousand_clients_that_leave_at_random_leave_nothing_behind(
 
         statuses = {event.status for event in events}
         assert {"completed", "cancelled"} <= statuses
-        finished = [outcome for outcome in outcomes if outcome.seen.endswith(b"data: [DONE]\n\n")]
-        assert len(finished) <= sum(event.status == "completed" for event in events)
+        finished = [outcome for outcome in outcomes if b"data: [DONE]\n\n" in outcome.seen]
+        assert 50 <= len(finished) <= sum(event.status == "completed" for event in events)
 
         answer = await house.ask(caller, "marker-last", model="echo")
         assert answer.json()["choices"][0]["message"]["content"] == "marker-last"

@@ -114,7 +114,7 @@ def _credential() -> dict[str, Any]:
 def _synced() -> dict[str, Any]:
     return _told(
         "0199f38e-5514-7f6a-a3d1-c4b5a6978899",
-        "catalog-sync",
+        "/catalog-sync",
         CATALOG_SYNCED,
         "2026-11-21T07:40:00.310Z",
         {"source": "packaged", "models_added": 12, "models_changed": 3, "models_gone": 1, "prices_added": 17},
@@ -124,7 +124,7 @@ def _synced() -> dict[str, Any]:
 def _audited() -> dict[str, Any]:
     return _told(
         "0199f3c1-20b7-7b1d-8f2e-3d4c5b6a7988",
-        "catalog-sync",
+        "/catalog-sync",
         AUDIT_RECORDED,
         "2026-11-21T08:38:07.902Z",
         {

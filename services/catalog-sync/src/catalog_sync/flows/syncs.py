@@ -28,7 +28,7 @@ from catalog_sync.domain.snapshots import (
     provider_snapshot,
 )
 from catalog_sync.domain.syncs import SeenModel, Sighting, Sync, by_model
-from catalog_sync.flows.transactions import SERVICE, Transactions, audited
+from catalog_sync.flows.transactions import SOURCE, Transactions, audited
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source, SourceUnreadable
 from catalog_sync.store import aliases, models, prices, providers, syncs
@@ -162,7 +162,7 @@ def _synced(sync: Sync, changes: Changes) -> list[Message]:
         models_gone=sync.gone,
         prices_added=sync.prices_added,
     )
-    return [event("catalog.synced", CATALOG_SYNCED, sync.id, sync.ended_at, SERVICE, content)]
+    return [event("catalog.synced", CATALOG_SYNCED, sync.id, sync.ended_at, SOURCE, content)]
 
 
 async def _everything(connection: Connection) -> list[Message]:

@@ -17,6 +17,7 @@ from catalog_sync.sources.source import Source
 from catalog_sync.store.turns import take_turn
 
 SERVICE = "catalog-sync"
+SOURCE = f"/{SERVICE}"
 
 
 class Transactions:
@@ -48,4 +49,4 @@ class Transactions:
 def audited(actor: str, action: str, subject: str, at: datetime, **detail: str) -> Message:
     """The audit row of an admin's act."""
     recorded = AuditRecorded(actor=actor, action=action, subject=subject, at=at, detail=detail)
-    return event(f"audit.recorded.{SERVICE}", AUDIT_RECORDED, uuid7(), at, SERVICE, recorded)
+    return event(f"audit.recorded.{SERVICE}", AUDIT_RECORDED, uuid7(), at, SOURCE, recorded)
