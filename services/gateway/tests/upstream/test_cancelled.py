@@ -23,7 +23,7 @@ async def test_giving_up_before_the_headers_closes_the_connection(client, serve,
 
     provider = await serve(script)
     task = asyncio.ensure_future(client.send(provider.ask(), patient))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
     await give_up(task)
     assert client.stats().open == 0
     assert await provider.talks[0].hung_up()

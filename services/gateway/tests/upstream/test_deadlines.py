@@ -29,7 +29,7 @@ async def expect(phase: str, seconds: float, calling):
         await calling
     took = time.monotonic() - started
     assert (caught.value.phase, caught.value.seconds) == (phase, seconds)
-    assert seconds - 0.02 <= took <= seconds + 2
+    assert seconds - 0.3 <= took <= seconds + 2  # the total counts from the sending, which ended before `started`
     assert f"{phase} of {seconds:g} s" in str(caught.value)
     return caught.value
 
@@ -89,8 +89,8 @@ async def test_chunks_that_come_in_time_may_go_on_for_longer_than_the_wait_betwe
 async def test_a_drip_hits_the_total_deadline(client, serve, drip):
     """The second drip is one endless chunk size, byte by byte: nothing of it ever reaches the caller."""
     provider = await serve(saying(CHUNKED, *[drip] * 1000, every=0.02))
-    response = await client.send(provider.ask(), Deadlines(5, 0.3, 0.6, 0.5))
-    error = await expect("total", 0.5, response.body(10_000))
+    response = await client.send(provider.ask(), Deadlines(5, 5, 0.9, 1.0))
+    error = await expect("total", 1.0, response.body(10_000))
     assert error.sent
     assert await provider.talks[0].hung_up()
 

@@ -130,12 +130,12 @@ class StreamDecoder:
             self.raw_usage = reported
         if name == b"error" or (b'"error"' in data and bytes(chunk.error) not in NO_ERRORS):
             raise decode_error(502, data, self._provider, None)
+        if chunk.service_tier is not None:  # the last that is named is the one that was used
+            self.service_tier = chunk.service_tier
         if not chunk.choices:  # usage, or a filter's findings, which clients that index choices[0] stumble over
-            self.service_tier = chunk.service_tier or self.service_tier
             return b""
         if self.first is None:
             self.first = chunk
-            self.service_tier = chunk.service_tier
         must_rewrite = reported is not None
         for choice in chunk.choices:
             must_rewrite |= self._read_choice(choice)
