@@ -29,11 +29,15 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Privileges:
-    """As whom a child runs: a uid and gid to switch to, or a command that stands before its own."""
+    """As whom a child runs: a uid and gid to switch to, or a command that stands before its own and switches.
+
+    `owner` is whose its files must be, where that is neither root nor `uid`.
+    """
 
     uid: int | None = None
     gid: int | None = None
     prefix: tuple[str, ...] = ()
+    owner: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 It listens on 127.0.0.1 only, without a unix socket, and every connection needs the password (SCRAM). PostgreSQL refuses
 to run as root: then it runs as `nobody` where that user can reach the files, else inside a user namespace in which we
-are not root. Roles, schemas and tables are `migrate`'s.
+are not root, else (where there are no namespaces, as in many containers) as `nobody` with the one capability that lets
+it pass folders of root's. Roles, schemas and tables are `migrate`'s.
 """
 
 from __future__ import annotations
@@ -165,18 +166,27 @@ def _privileges(bin_dir: Path, data_dir: Path) -> Privileges:
     nobody = pwd.getpwnam("nobody")
     if all(_others_may_enter(folder) for folder in (bin_dir.resolve(), data_dir.resolve().parent)):
         return Privileges(uid=nobody.pw_uid, gid=nobody.pw_gid)
-    if _namespace_works():
+    if _works(_NAMESPACE):
         return Privileges(prefix=_NAMESPACE)
+    passing = _passing(nobody.pw_uid, nobody.pw_gid)
+    if _works(passing):
+        return Privileges(prefix=passing, owner=(nobody.pw_uid, nobody.pw_gid))
     raise ServerError(
         f"PostgreSQL refuses to run as root, and the user nobody cannot reach {data_dir}: run as an ordinary user, or "
         "from a folder that others may enter"
     )
 
 
-def _namespace_works() -> bool:
-    if not shutil.which("unshare"):
+def _passing(uid: int, gid: int) -> tuple[str, ...]:
+    """Runs a program as this user, who may nevertheless enter every folder. Switching clears the death signal."""
+    may_pass = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    return ("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups", *may_pass, "--pdeathsig", "INT")
+
+
+def _works(prefix: tuple[str, ...]) -> bool:
+    if not shutil.which(prefix[0]):
         return False
-    return subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0  # noqa: S603
+    return subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def _others_may_enter(folder: Path) -> bool:
@@ -187,7 +197,8 @@ def _own(paths: list[Path], how: Privileges) -> None:
     """Give the files to whom the server runs as; root may have run it another way before."""
     if os.geteuid() != 0:
         return
-    uid, gid = (0, 0) if how.uid is None or how.gid is None else (how.uid, how.gid)
+    switched = (0, 0) if how.uid is None or how.gid is None else (how.uid, how.gid)
+    uid, gid = how.owner or switched
     for path in paths:
         if path.lstat().st_uid != uid:
             os.chown(path, uid, gid, follow_symlinks=False)
