@@ -228,3 +228,19 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_postgres_starts_for_root_where_nobody_may_enter_and_there_are_no_namespaces(
+    reachable_path: Path, stops: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.servers.postgres._NAMESPACE", ("false",))
+    closed = reachable_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = own_postgres(closed, stops)
+    connection = await asyncpg.connect(server.url)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+    assert psutil.Process(server.pid).uids().effective != 0
+    server.stop()
+    again = own_postgres(closed, stops)
+    assert again.is_running()

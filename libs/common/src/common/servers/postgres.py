@@ -179,7 +179,8 @@ def _privileges(bin_dir: Path, data_dir: Path) -> Privileges:
 
 def _passing(uid: int, gid: int) -> tuple[str, ...]:
     """Runs a program as this user, who may nevertheless enter every folder. Switching clears the death signal."""
-    may_pass = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    # Without the secure bit `access` would judge by the user alone, and initdb asks it whether postgres is there.
+    may_pass = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--securebits", "+no_setuid_fixup")
     return ("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups", *may_pass, "--pdeathsig", "INT")
 
 
