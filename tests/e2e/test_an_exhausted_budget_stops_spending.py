@@ -27,10 +27,9 @@ async def test_an_exhausted_budget_stops_spending(machine: Machine) -> None:
     assert Decimal(summary["total_cost_usd"]) == owed(served) <= Decimal("0.05")
 
     async with openai.AsyncOpenAI(api_key=key.secret, base_url=f"{machine.url}/v1", max_retries=5) as client:
-        began = asyncio.get_running_loop().time()
         with pytest.raises(openai.APIStatusError) as refused:
             await client.chat.completions.create(
                 model="gpt-4", messages=[{"role": "user", "content": "Hello!"}], max_tokens=20
             )
     assert refused.value.status_code == 402
-    assert asyncio.get_running_loop().time() - began < 0.5  # it did not retry: the first of five waits is longer
+    assert refused.value.request.headers["x-stainless-retry-count"] == "0"  # of five retries that it may make
