@@ -34,8 +34,9 @@ test: .venv/.installed-dev ## install, run the tests against real servers (given
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts
 	@$(BIN)/python -m pytest -m "not slow" tests/e2e
 
-test-slow: .venv/.installed-dev ## the long tests: faults, fuzzing, restarts
-	@$(BIN)/python -m pytest -m slow libs services cli tests
+test-slow: .venv/.installed-dev ## the long tests, and every property searched anew with more examples
+	@HYPOTHESIS_SEARCH=1 $(BIN)/python -m pytest -m "slow or hypothesis" -n $(WORKERS) --dist loadfile --timeout 900 \
+		libs services cli tests
 
 lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -96,9 +97,13 @@ class Vault:
     async def bucket(self, name: str) -> dict[str, bytes]:
         """What a bucket holds."""
         store = await self.bus.jetstream.key_value(name)
-        try:
-            names = await store.keys()
-        except NoKeysError:
+        for _ in range(3):  # the client may take a bucket for empty whose entries are still on their way
+            try:
+                names = await store.keys()
+                break
+            except NoKeysError:
+                await asyncio.sleep(0.05)
+        else:
             return {}
         found: dict[str, bytes] = {}
         for key in names:
