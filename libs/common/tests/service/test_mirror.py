@@ -188,3 +188,29 @@ async def test_what_is_no_longer_in_the_bucket_at_all_is_gone_here_too(own: OwnN
         await until(lambda: held.now == {}, 15)
         assert held.gone == ["lost"]
     await bus.close()
+
+
+class EarlySign:
+    """A watcher that says that everything came before anything did, as the client's does when entries are on their way."""
+
+    def __init__(self, *updates: KeyValue.Entry | None) -> None:
+        self._updates = list(updates)
+
+    async def updates(self, timeout: float) -> KeyValue.Entry | None:
+        return self._updates.pop(0)
+
+
+async def test_a_sign_that_comes_too_early_does_not_empty_the_mirror(nats_url: str) -> None:
+    bus = await connect(nats_url, "tests")
+    changes: list[tuple[str, bytes | None]] = []
+    mirror = Mirror(bus, "keys", lambda key, body: changes.append((key, body)))
+
+    def entry(key: str, revision: int) -> KeyValue.Entry:
+        return KeyValue.Entry("keys", key, b"%d" % revision, revision, 0, None, None)
+
+    await mirror._read_all(EarlySign(entry("a", 1), entry("b", 2), None), 2)
+    await mirror._read_all(EarlySign(None, entry("a", 1), entry("b", 2)), 2)
+    assert [key for key, body in changes if body is None] == []
+    await mirror._read_all(EarlySign(None, entry("b", 2)), 2)
+    assert changes[-1] == ("a", None)
+    await bus.close()
