@@ -29,14 +29,10 @@ down: ## stop what `make up` (or `make run`) started
 status: .venv/.installed ## what runs, with pids and health
 	@$(BIN)/tollgate status
 
-# Side by side on few cores a test can starve: what failed runs once more, alone, and must pass then.
-AGAIN = { [ $$? -eq 1 ] && echo "once more, alone, what failed:" && \
-	$(BIN)/python -m pytest -m "not slow" --last-failed --last-failed-no-failures none libs services cli tests; }
-
 .PHONY: test test-slow lint
 test: .venv/.installed-dev ## install, run the tests against real servers (given by URL, else own)
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts || $(AGAIN)
-	@$(BIN)/python -m pytest -m "not slow" tests/e2e || $(AGAIN)
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts
+	@$(BIN)/python -m pytest -m "not slow" tests/e2e
 
 test-slow: .venv/.installed-dev ## the long tests, and every property searched anew with more examples
 	@HYPOTHESIS_SEARCH=1 $(BIN)/python -m pytest -m "slow or hypothesis" -n $(WORKERS) --dist loadfile --timeout 900 \
