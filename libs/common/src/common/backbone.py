@@ -6,8 +6,9 @@ backwards: consumers first, then the relay (so that what was committed is told),
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ from common.postgres.pool import Pool, open_pool
 from common.settings import DatabaseServiceSettings
 from common.tasks import Tasks
 from common.telemetry.traces import configure_traces
+
+log = structlog.get_logger()
+
+_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,18 @@ async def open_backbone(
     try:
         yield Backbone(name, pool, bus, relay, sessions, broker, tasks, ConsumerMetrics(registry), mirror)
     finally:
-        await broker.stop()
+        await _within_bound("broker", broker.stop())
         await tasks.cancel()
-        await bus.close()
-        await pool.close()
+        await _within_bound("bus", bus.close())
+        await _within_bound("pool", pool.close())
         if traces is not None:
             traces.shutdown()
+
+
+async def _within_bound(what: str, closing: Awaitable[None]) -> None:
+    """Close something; what hangs or fails is named in the log and left, so that the rest is closed and all ends."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await closing
+    except Exception as error:  # noqa: BLE001 - a connection can be in any state when it is closed
+        log.error("close_failed", what=what, error=type(error).__name__)

@@ -2,6 +2,9 @@
 
 A task that ends with an error nobody expected takes the process down with it (SIGTERM to itself, so that what runs can
 end): half a service that looks alive is worse than one that its supervisor starts anew.
+
+A cancellation can be lost: `asyncio.wait_for` before Python 3.12 swallows the one that arrives with its result, and the
+libraries below use it. So a task that goes on is cancelled again, and one that will not end does not keep the process.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Any
 import structlog
 
 log = structlog.get_logger()
+
+_CANCEL_AGAIN_SECONDS = 2.0
+_CANCEL_ROUNDS = 5
 
 
 class Tasks:
@@ -31,10 +37,15 @@ class Tasks:
         return task
 
     async def cancel(self) -> None:
-        """End them all and wait until they have ended."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End them all and wait until they have ended; who has not within 10 s is named in the log and left."""
+        left = set(self._tasks)
+        for _ in range(_CANCEL_ROUNDS):
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_SECONDS)
+        log.error("tasks_left", tasks=sorted(task.get_name() for task in left))
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -66,6 +66,49 @@ async def test_cancelling_waits_until_everything_has_tidied_up(signals: list[tup
     assert signals == []
 
 
+async def test_a_task_that_loses_its_cancellation_is_cancelled_again(
+    signals: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.tasks._CANCEL_AGAIN_SECONDS", 0.01)
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:  # as `asyncio.wait_for` does before Python 3.12
+            await asyncio.sleep(3600)
+
+    tasks = Tasks()
+    deaf = tasks.start("deaf", work())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.cancel()
+    assert deaf.cancelled()
+
+
+async def test_a_task_that_will_not_end_is_named_and_does_not_keep_the_process(
+    signals: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.tasks._CANCEL_AGAIN_SECONDS", 0.01)
+    over = asyncio.Event()
+
+    async def work() -> None:
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+
+    tasks = Tasks()
+    stubborn = tasks.start("stubborn", work())
+    await asyncio.sleep(0)
+    with capture_logs() as lines:
+        async with asyncio.timeout(5):
+            await tasks.cancel()
+    over.set()
+    await stubborn
+    assert [(line["event"], line["tasks"]) for line in lines] == [("tasks_left", ["stubborn"])]
+
+
 async def test_a_task_that_fails_while_it_is_cancelled_is_not_lost_in_silence(signals: list[tuple[int, int]]) -> None:
     async def work() -> None:
         try:

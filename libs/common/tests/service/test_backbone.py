@@ -17,6 +17,7 @@ from common.postgres.outbox import add, snapshot
 from common.settings import DatabaseServiceSettings
 from common.testing.servers import TestDatabase
 from fastapi import FastAPI
+from nats.errors import ConnectionReconnectingError
 from prometheus_client import CollectorRegistry
 
 from .waiting import until
@@ -86,6 +87,25 @@ async def test_it_closes_everything_that_it_opened(database: TestDatabase, nats_
     assert service.backbone.bus.client.is_closed
     assert service.backbone.pool.is_closing()
     await until(lambda: not {task for task in asyncio.all_tasks() - before if not task.done()}, 5)
+
+
+async def test_what_cannot_be_closed_leaves_nothing_else_open(
+    database: TestDatabase, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise ConnectionReconnectingError
+
+    service = SmallService(database.owner_url, nats_url)
+    async with running(service) as client:
+        backbone = service.backbone
+        assert backbone is not None
+        await backbone.pool.execute(OUTBOX)
+        await until(lambda: all_ready(client))
+        stop = backbone.broker.stop
+        monkeypatch.setattr(backbone.broker, "stop", fail)
+    assert backbone.bus.client.is_closed
+    assert backbone.pool.is_closing()
+    await stop()
 
 
 async def test_it_is_not_ready_while_postgres_is_away(database: TestDatabase, nats_url: str) -> None:

@@ -47,7 +47,8 @@ class Upkeep:
             await self._try(self._begin)
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._compare_again.wait(), _COMPARE_SECONDS)
+                async with asyncio.timeout(_COMPARE_SECONDS):
+                    await self._compare_again.wait()
             self._compare_again.clear()
             await self._try(self._compare)
 

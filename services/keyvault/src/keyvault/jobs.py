@@ -84,7 +84,8 @@ class Jobs:
                 log.warning("job_waits", job="restore_buckets", error=type(error).__name__)
                 wait_seconds = _RESTORE_AFTER_FAILURE_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(again.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await again.wait()
 
     async def restore_buckets(self) -> None:
         """Read each bucket and tell again what it should hold and does not."""

@@ -127,7 +127,8 @@ class Relay:
                 continue
             if published < _BATCH:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _IDLE_SECONDS)
+                    async with asyncio.timeout(_IDLE_SECONDS):
+                        await self._wake.wait()
                 self._wake.clear()
 
     async def published(self, last_id: int, timeout_seconds: float) -> dict[str, int] | None:

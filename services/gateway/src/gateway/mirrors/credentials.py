@@ -86,7 +86,8 @@ class Credentials:
             self._forget_old()
             wait = _RETRY_SECONDS if self._missing() else _KEEP_SECONDS / 4
             try:
-                await asyncio.wait_for(self._changed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
