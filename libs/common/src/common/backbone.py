@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from fastapi import FastAPI
 from faststream.nats import NatsBroker
+from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry
 
 from common.bus.connect import Bus, connect
@@ -33,6 +34,7 @@ from common.telemetry.traces import configure_traces
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = 5.0
+_CLOSING_ERRORS = (OSError, EOFError, TimeoutError, NatsError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +119,5 @@ async def _within_bound(what: str, closing: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await closing
-    except Exception as error:  # noqa: BLE001 - a connection can be in any state when it is closed
+    except _CLOSING_ERRORS as error:
         log.error("close_failed", what=what, error=type(error).__name__)
