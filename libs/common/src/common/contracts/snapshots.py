@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.money import Money
+from common.periods import PeriodKind
 from common.pricing import Price, Tier
 
 Role = Literal["user", "admin"]
@@ -50,6 +51,48 @@ class KeySnapshot(Snapshot):
     expires_at: datetime | None = None
     log_content: bool = False
     cache_ttl_s: int | None = None
+
+
+class Limits(Snapshot):
+    """What a user or a team may use in all, over all its keys; None: no limit."""
+
+    rate_limit: int | None = Field(default=None, ge=1, description="requests a minute")
+    token_limit: int | None = Field(default=None, ge=1, description="tokens a minute")
+    max_concurrency: int | None = Field(default=None, ge=1)
+    monthly_budget: Money | None = None
+
+
+class UserSnapshot(Limits):
+    """bucket `keys`, key `user.<id>`: a user as admission needs it. One without limits may be absent."""
+
+    id: str
+    enabled: bool = True
+    tier: AccountTier | None = None
+
+
+class TeamSnapshot(Limits):
+    """bucket `keys`, key `team.<id>`: a team as admission needs it."""
+
+    id: str
+    name: str
+    enabled: bool = True
+
+
+class BudgetSnapshot(Snapshot):
+    """bucket `budgets`, key `<budget_id>`: one budget beyond the monthly ones of keys, users and teams.
+
+    `scope` says whose calls count, and names the counter: `key:<id>`, `user:<id>`, `team:<id>`, `provider:<type>`,
+    `model:<provider type>/<name>`, `global`; a user's own budget for a provider or model counts that user's calls only:
+    `user:<id>/provider:<type>`, `user:<id>/model:<provider type>/<name>`.
+    """
+
+    id: str
+    scope: str
+    period: PeriodKind
+    zone: str = "UTC"
+    mode: Literal["hard", "soft"] = "hard"
+    limit: Money
+    owner_user_id: str | None = Field(default=None, description="None: an admin's, for everybody")
 
 
 class SigningKeySnapshot(Snapshot):

@@ -6,10 +6,13 @@ each other?" reads this file.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 DAY_SECONDS = 86_400
 MEBIBYTE = 1 << 20
+
+_UTC_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +131,15 @@ DLQ = Stream(
 
 STREAMS = (USAGE, CONTENT, BILLING, KEYS, CATALOG, ALERTS, AUDIT, DLQ)
 
-KEYS_BUCKET = Bucket("keys", "keyvault", holds="virtual keys with their limits, by the hashes of their secrets")
+KEYS_BUCKET = Bucket(
+    "keys",
+    "keyvault",
+    holds="virtual keys, known by the hashes of their secrets; `user.<id>`, `team.<id>`: their limits",
+)
 SESSIONS_BUCKET = Bucket("sessions", "keyvault", holds="public keys that session tokens are verified with; revocations")
 CREDENTIALS_BUCKET = Bucket("credentials", "keyvault", holds="which version of which secret a provider is called with")
 CATALOG_BUCKET = Bucket("catalog", "catalog-sync", holds="providers, models with dated prices, aliases")
-BUDGETS_BUCKET = Bucket("budgets", "billing", holds="budgets beyond the monthly one of a key")
+BUDGETS_BUCKET = Bucket("budgets", "billing", holds="budgets beyond the monthly ones of keys, users and teams")
 
 BUCKETS = (KEYS_BUCKET, SESSIONS_BUCKET, CREDENTIALS_BUCKET, CATALOG_BUCKET, BUDGETS_BUCKET)
 
@@ -159,7 +166,10 @@ REDIS_KEYS = (
     ),
     RedisKey("concurrency:{id}", "ZSET", "gateway", "calls that run now, by the millisecond at which their lease ends"),
     RedisKey("cost:{id}:{YYYY}:{MM}", "string", "gateway", "what was settled; billing restores it if Redis lost it"),
+    RedisKey("cost:{scope}:{period}", "string", "gateway", "the same of every other budget's scope and period"),
     RedisKey("held:{id}:{YYYY}:{MM}", "string", "gateway", "the sum of the open holds below, kept beside them"),
+    RedisKey("held:{scope}:{period}", "string", "gateway", "the same of every other budget's scope and period"),
+    RedisKey("quota:{scope}:{YYYY}:{MM}", "string", "gateway", "calls of a month that count against a tier's quota"),
     RedisKey(
         "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: key, period, amount, and what the call is"
     ),
@@ -194,6 +204,20 @@ def cost_key(api_key_id: str, month: str) -> str:
 def held_key(api_key_id: str, month: str) -> str:
     """The Redis key of the sum of an api key's open holds in a month."""
     return f"held:{api_key_id}:{month.replace('-', ':')}"
+
+
+def counter_suffix(scope: str, period: str) -> str:
+    """What follows `cost:` and `held:` for a scope `user:u1` and a period `2026-W47` (`common.periods`): both, but for a
+    key's UTC month, whose public name is `<id>:2026:11`."""
+    kind, _, api_key_id = scope.partition(":")
+    if kind == "key" and _UTC_MONTH.fullmatch(period):
+        return f"{api_key_id}:{period.replace('-', ':')}"
+    return f"{scope}:{period}"
+
+
+def quota_key(scope: str, month: str) -> str:
+    """The Redis key of a month's counted calls of `user:<id>` or `key:<id>`: `quota:user:u1:2026:11`."""
+    return f"quota:{scope}:{month.replace('-', ':')}"
 
 
 def other_key(scope: str, period: str) -> str:

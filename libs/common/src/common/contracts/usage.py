@@ -79,6 +79,8 @@ class AttemptRecord(Contract):
 
     provider: str
     """The provider's type."""
+    provider_id: str | None = None
+    """Which of its instances."""
     model: str
     """The model, as the provider was asked for it."""
     status: Literal["completed", "failed", "cancelled"]
@@ -171,7 +173,9 @@ class UsageRecorded(Contract):
     operator_cost_usd: Money
     """US dollars that nobody can be charged for: the sum over the attempts."""
     budgets: tuple[str, ...]
-    """The budgets that the cost was counted in."""
+    """The counters that settlement adds the cost to, `<scope>:<period>`: `key:k1:2026-11`, `user:u1:2026-W47`."""
+    epoch: str | None = None
+    """The epoch of Redis in which the cost was held; null: not known. Of an older one than now, billing counts it."""
     period: str
     """The UTC month that it was counted in: `2026-11`."""
     started_at: str
