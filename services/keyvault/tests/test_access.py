@@ -3,6 +3,7 @@ that a new route cannot be forgotten."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 Access = Literal["anybody", "user", "admin"]
@@ -13,7 +14,16 @@ EXPECTED: dict[tuple[str, str], Access] = {
     ("POST", "/api/auth/logout"): "user",
     ("GET", "/api/auth/me"): "user",
     ("GET", "/api/v1/users"): "admin",
+    ("GET", "/api/v1/users/{user_id}"): "admin",
     ("PATCH", "/api/v1/users/{user_id}"): "admin",
+    ("GET", "/api/v1/teams"): "user",
+    ("POST", "/api/v1/teams"): "admin",
+    ("GET", "/api/v1/teams/{team_id}"): "user",
+    ("PATCH", "/api/v1/teams/{team_id}"): "admin",
+    ("DELETE", "/api/v1/teams/{team_id}"): "admin",
+    ("GET", "/api/v1/teams/{team_id}/members"): "user",
+    ("POST", "/api/v1/teams/{team_id}/members"): "admin",
+    ("DELETE", "/api/v1/teams/{team_id}/members/{user_id}"): "admin",
     ("GET", "/api/v1/keys"): "user",
     ("POST", "/api/v1/keys"): "user",
     ("GET", "/api/v1/keys/{key_id}"): "user",
@@ -35,7 +45,7 @@ async def test_every_route_lets_in_whom_it_should_and_nobody_else(vault: Any) ->
     assert routes == EXPECTED.keys()
     admin = await vault.admin()
     for (method, path), access in EXPECTED.items():
-        asked = path.replace("{provider_type}", "openai").replace("{user_id}", "nobody").replace("{key_id}", "nobody")
+        asked = re.sub(r"\{\w+_id\}", "nobody", path.replace("{provider_type}", "openai"))
         # An impossible body: whoever is let in is told so (422, 400, 404), and nothing is changed.
         body = None if method in ("GET", "DELETE") or path.endswith(("logout", "test")) else {"surprise": True}
         nobody = await vault.call(method, asked, None, body)

@@ -29,7 +29,10 @@ async def filled(alone: Any) -> Any:
     body = {"provider_type": "openai", "api_key": "sk-proj-canary-1234"}
     await alone.call("POST", "/api/v1/llm/providers/keys", admin, body)
     await alone.call("POST", "/api/auth/logout", user)
-    await alone.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter"})
+    await alone.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter", "monthly_budget": 5})
+    for name in ("kept", "removed"):
+        made = await alone.call("POST", "/api/v1/teams", admin, {"name": name, "rate_limit": 3})
+    await alone.call("DELETE", f"/api/v1/teams/{made.json()['id']}", admin)
     return user
 
 
@@ -41,12 +44,13 @@ async def test_buckets_that_were_emptied_are_whole_again_after_a_start(start: An
     async with start() as alone:
         await filled(alone)
         before = await state(alone)
-        assert {name: len(held) for name, held in before.items()} == {"keys": 2, "credentials": 1, "sessions": 3}
+        assert {name: len(held) for name, held in before.items()} == {"keys": 4, "credentials": 1, "sessions": 3}
         for name in BUCKETS:
             store = await alone.bus.jetstream.key_value(name)
             for key in before[name]:
                 await store.purge(key)
-            await store.put("stray", b"{}")
+            for stray in ("stray", "user.stray", "team.stray"):
+                await store.put(stray, b"{}")
     async with start() as alone:
 
         async def is_whole() -> bool:

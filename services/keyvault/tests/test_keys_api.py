@@ -45,6 +45,7 @@ async def test_a_made_key_is_shown_once_and_known_to_the_gateway_by_its_hash(vau
 
 async def test_every_term_is_kept_and_shown_as_it_was_given(vault: Any) -> None:
     admin = await vault.admin()
+    team = (await vault.call("POST", "/api/v1/teams", admin, {"name": "a team"})).json()
     terms = {
         "rate_limit": 100,
         "token_limit": 5_000_000,
@@ -52,7 +53,7 @@ async def test_every_term_is_kept_and_shown_as_it_was_given(vault: Any) -> None:
         "monthly_budget": 10.25,
         "allowed_models": ["gpt-4", "openai/gpt-4o"],
         "tier": "professional",
-        "team_id": "team-1",
+        "team_id": team["id"],
         "expires_at": "2027-01-01T00:00:00Z",
         "metadata": {"ratio": 0.5, "nested": {"deep": [1, None, "ü"]}},
         "log_content": True,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.contracts.snapshots import KeySnapshot
+from common.contracts.snapshots import KeySnapshot, UserSnapshot
+from common.money import Money
 
 
 async def test_admins_list_users_in_pages_without_their_hashes(vault: Any) -> None:
@@ -13,16 +14,23 @@ async def test_admins_list_users_in_pages_without_their_hashes(vault: Any) -> No
     first = await vault.call("GET", "/api/v1/users?limit=2", admin)
     following = await vault.call("GET", f"/api/v1/users?limit=2&cursor={first.json()['next_cursor']}", admin)
     seen = [item["id"] for page in (first, following) for item in page.json()["items"]]
-    assert seen == [person.id for person in reversed([admin, *people])]
+    assert seen == sorted(
+        (person.id for person in [admin, *people]), reverse=True
+    )  # ids of one instant are in any order
     assert "argon2" not in first.text
     assert first.json()["items"][0].keys() == {
-        "id", "email", "name", "role", "tier", "enabled", "created_at", "updated_at"
+        "id", "email", "name", "role", "tier", "enabled", "created_at", "updated_at",
+        "rate_limit", "token_limit", "max_concurrency", "monthly_budget",
     }  # fmt: skip
+    one = await vault.call("GET", f"/api/v1/users/{people[0].id}", admin)
+    assert (one.status_code, one.json()["email"]) == (200, people[0].email)
+    assert (await vault.call("GET", "/api/v1/users/nobody", admin)).status_code == 404
 
 
 async def test_a_wrong_change_is_refused(vault: Any) -> None:
     admin, user = await vault.admin(), await vault.person()
-    for body in ({"role": "king"}, {"tier": None}, {"enabled": "maybe"}, {"email": "x@example.com"}):
+    for body in ({"role": "king"}, {"tier": None}, {"enabled": "maybe"}, {"email": "x@example.com"},
+                 {"rate_limit": 0}, {"monthly_budget": "-1"}, {"monthly_budget": "0.0000000001"}):  # fmt: skip
         assert (await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, body)).status_code == 422
     assert (await vault.call("PATCH", "/api/v1/users/nobody", admin, {"tier": "trial"})).status_code == 404
     assert (await vault.call("PATCH", "/api/v1/users/nul%00", admin, {"tier": "trial"})).status_code == 422
@@ -34,6 +42,40 @@ async def test_a_change_that_changes_nothing_ends_no_session(vault: Any) -> None
     assert answer.status_code == 200
     assert f"user.{user.id}" not in await vault.bucket("sessions")
     assert await vault.audit_actions(user.id) == []
+
+
+async def test_limits_of_a_user_reach_the_gateways_and_end_no_session(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person(tier="starter")
+    path = f"/api/v1/users/{user.id}"
+    limits = {"rate_limit": 60, "token_limit": 90_000, "max_concurrency": 4, "monthly_budget": 12.5}
+    answer = await vault.call("PATCH", path, admin, limits)
+    assert answer.status_code == 200
+    assert {name: answer.json()[name] for name in limits} == limits
+    assert "keys=" in answer.headers["x-tollgate-revision"]
+    told = UserSnapshot.model_validate_json((await vault.bucket("keys"))[f"user.{user.id}"])
+    assert told == UserSnapshot(
+        id=user.id,
+        tier="starter",
+        rate_limit=60,
+        token_limit=90_000,
+        max_concurrency=4,
+        monthly_budget=Money.of("12.5"),
+    )
+    assert f"user.{user.id}" not in await vault.bucket("sessions")
+    assert (await vault.call("GET", "/api/auth/me", user)).status_code == 200
+
+
+async def test_a_user_without_limits_is_not_told_of(vault: Any) -> None:
+    admin, user = await vault.admin(), await vault.person()
+    path = f"/api/v1/users/{user.id}"
+    await vault.call("PATCH", path, admin, {"tier": "starter"})
+    assert f"user.{user.id}" not in await vault.bucket("keys")
+    await vault.call("PATCH", path, admin, {"monthly_budget": 0})
+    assert b'"monthly_budget":"0"' in (await vault.bucket("keys"))[f"user.{user.id}"]
+    await vault.call("PATCH", path, admin, {"enabled": False})
+    assert b'"enabled":false' in (await vault.bucket("keys"))[f"user.{user.id}"]
+    await vault.call("PATCH", path, admin, {"monthly_budget": None})
+    assert f"user.{user.id}" not in await vault.bucket("keys")
 
 
 async def test_the_last_admin_cannot_step_down(vault: Any) -> None:
@@ -50,7 +92,8 @@ async def test_keys_follow_their_owners_tier_unless_they_have_their_own(vault: A
     inherited = await vault.make_key(user)
     own = await vault.make_key(admin, user_id=user.id, tier="professional")
     await vault.call("PATCH", f"/api/v1/users/{user.id}", admin, {"tier": "starter"})
-    told = {key: KeySnapshot.model_validate_json(body) for key, body in (await vault.bucket("keys")).items()}
+    held = await vault.bucket("keys")
+    told = {made["id"]: KeySnapshot.model_validate_json(held[made["id"]]) for made in (inherited, own)}
     assert told[inherited["id"]].tier == "starter"
     assert told[own["id"]].tier == "professional"
     shown = (await vault.call("GET", f"/api/v1/keys/{inherited['id']}", admin)).json()

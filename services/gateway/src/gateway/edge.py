@@ -32,6 +32,7 @@ OWNERS: Mapping[str, str] = {
     "/api/auth": "keyvault",
     "/api/v1/keys": "keyvault",
     "/api/v1/users": "keyvault",
+    "/api/v1/teams": "keyvault",
     "/api/v1/llm/providers": "keyvault",
     "/api/v1/audit": "keyvault",
     "/api/v1/llm/models": "catalog-sync",

@@ -43,6 +43,8 @@ class Keys:
 
     def apply(self, key_id: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
+        if key_id.startswith(("user.", "team.")):
+            return  # whose limits they are, not keys
         snapshot = KeySnapshot.model_validate_json(body) if body is not None else None
         for digest in self._digests.pop(key_id, ()):
             self._by_digest.pop(digest, None)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Annotated, Any
 
 from common.contracts.snapshots import AccountTier
-from common.http.pages import Cursor, JsonNumber, Limit, Page, encode_cursor
+from common.http.pages import Cursor, Limit, Page, encode_cursor
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, Field
 
-from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId, id_position, without_nul
+from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId, id_position
+from keyvault.api.terms import GivenLimits, Instant, ShownLimits, Text
 from keyvault.domain.key_text import imported_key
 from keyvault.domain.virtual_keys import VirtualKey
 from keyvault.flows.virtual_keys import visible_owner
@@ -21,8 +21,6 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 _DAY_SECONDS = 86_400
 _MAX_METADATA_BYTES = 16_384
-_MAX_COUNT = 2**31 - 1
-_MAX_BUDGET_USD = 9_000_000  # what Redis can count exactly in nano-USD
 
 
 def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -35,29 +33,14 @@ def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def _in_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("should be an instant between the years 1 and 9999") from None
-
-
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_nul)]
-Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
-Budget = Annotated[Decimal, Field(ge=0, le=_MAX_BUDGET_USD, decimal_places=9)]
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
-class GivenTerms(Asked):
-    """The terms of a key. Requests and tokens a minute, calls at once, US dollars a UTC month; null is no limit."""
+class GivenTerms(GivenLimits):
+    """The terms of a key."""
 
     name: Text = "key"
     enabled: bool = True
-    rate_limit: Count | None = None
-    token_limit: Count | None = None
-    max_concurrency: Count | None = None
-    monthly_budget: Budget | None = None
     allowed_models: Annotated[list[Text], Field(max_length=1_000)] | None = None
     tier: AccountTier | None = None
     user_id: Text | None = None
@@ -92,17 +75,13 @@ class Rotate(Asked):
     grace_seconds: int = Field(default=_DAY_SECONDS, ge=0, le=30 * _DAY_SECONDS)
 
 
-class ShownKey(BaseModel):
+class ShownKey(ShownLimits):
     """One key; its secret is never among it."""
 
     id: str
     name: str
     last4: str
     enabled: bool
-    rate_limit: int | None
-    token_limit: int | None
-    max_concurrency: int | None
-    monthly_budget: JsonNumber | None
     allowed_models: list[str] | None
     tier: AccountTier | None
     user_id: str | None

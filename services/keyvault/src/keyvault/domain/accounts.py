@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from common.contracts.snapshots import AccountTier, Role
+from common.contracts.snapshots import AccountTier, Role, UserSnapshot
 from common.errors import Conflict, Unprocessable
+
+from keyvault.domain.limits import Limited, limits_of
 
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1024
@@ -24,8 +26,8 @@ class LastAdmin(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """One account; whoever ended its sessions did so at `sessions_not_before`."""
+class User(Limited):
+    """One account with what it may use in all; whoever ended its sessions did so at `sessions_not_before`."""
 
     id: str
     email: str
@@ -51,6 +53,11 @@ def clean_email(text: str) -> str:
     if any(character.isspace() or not character.isprintable() for character in email):
         raise InvalidEmail("email: not an e-mail address")
     return email
+
+
+def snapshot_of(user: User) -> UserSnapshot:
+    """What the gateway is told of a user who has limits."""
+    return UserSnapshot(id=user.id, enabled=user.enabled, tier=user.tier, **limits_of(user))
 
 
 def differing(user: User, change: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Virtual keys: their terms, who may change which of them, and what the gateway is told.
 
-A key of a user inherits the user's tier, and is let in only as long as its owner is enabled; both are looked up when
-the snapshot is made, so that they follow the owner. Rotation leaves two secrets: the newest, and its predecessor until
+A key of a user inherits the user's tier, and is let in only as long as its owner and its team are enabled; all are
+looked up when the snapshot is made, so that they follow. Rotation leaves two secrets: the newest, and its predecessor until
 an end that is set then.
 """
 
@@ -17,11 +17,10 @@ from common.contracts.snapshots import AccountTier, KeySecret, KeySnapshot
 from common.errors import Conflict, Forbidden, NotFound
 from common.money import Money
 
+from keyvault.domain.limits import LIMITS
+
 ADMIN_ONLY = ("key", "tier", "user_id", "team_id")
 """What only an admin may give."""
-
-LIMITS = ("rate_limit", "token_limit", "max_concurrency", "monthly_budget")
-"""What only an admin may raise; None is no limit at all."""
 
 
 class KeyNotFound(NotFound):
@@ -68,7 +67,7 @@ class LiveSecret:
 
 @dataclass(frozen=True, slots=True)
 class VirtualKey:
-    """One key with what is known of its owner. `disabled_by` says who switched it off."""
+    """One key with what is known of its owner and team. `disabled_by` says who switched it off."""
 
     id: str
     terms: KeyTerms
@@ -81,6 +80,7 @@ class VirtualKey:
     refusal_pending: bool = False
     owner_tier: AccountTier | None = None
     owner_enabled: bool = True
+    team_enabled: bool = True
 
     @property
     def tier(self) -> AccountTier | None:
@@ -89,8 +89,8 @@ class VirtualKey:
 
     @property
     def is_enabled(self) -> bool:
-        """Neither it nor its owner is switched off."""
-        return self.terms.enabled and self.owner_enabled
+        """Neither it nor its owner nor its team is switched off."""
+        return self.terms.enabled and self.owner_enabled and self.team_enabled
 
     @property
     def is_refused(self) -> bool:

@@ -20,6 +20,7 @@ from keyvault.flows.provider_keys import ProviderKeys
 from keyvault.flows.refusals import Refusals
 from keyvault.flows.sessions import SessionKeeping
 from keyvault.flows.snapshots import Snapshots
+from keyvault.flows.teams import Teams
 from keyvault.flows.users import Users
 from keyvault.flows.uses import Uses
 from keyvault.flows.virtual_keys import VirtualKeys
@@ -49,6 +50,7 @@ class Keyvault:
         self.refusals = Refusals(pool, clock, means.marks)
         self.accounts = Accounts(pool, clock, means.signer, Hashing(), is_signup_open=means.is_signup_open)
         self.users = Users(pool, clock, self.refusals)
+        self.teams = Teams(pool, clock, self.refusals)
         self.sessions = SessionKeeping(pool, clock, means.signer)
         self.virtual_keys = VirtualKeys(pool, clock, self.refusals)
         self.provider_keys = ProviderKeys(pool, clock, means.keyring, means.probes, simulator_url=simulator_url)

@@ -15,9 +15,11 @@ from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_
 from common.postgres.outbox import Message, add, removal, snapshot
 from common.postgres.pool import Connection, Pool
 
+from keyvault.domain import accounts
 from keyvault.domain import credentials as credential_rules
+from keyvault.domain import teams as team_rules
 from keyvault.domain import virtual_keys as key_rules
-from keyvault.store import credentials, keys, sessions, users
+from keyvault.store import credentials, keys, sessions, teams, users
 
 _AT_ONCE = 500
 
@@ -39,10 +41,20 @@ class Snapshots:
         self._simulator_url = simulator_url
 
     async def restore_keys(self, held: Held) -> int:
-        """Bucket `keys`: every key that is not revoked, and no other."""
+        """Bucket `keys`: every key that is not revoked, every user who has limits, every team, and no other."""
         async with self._pool.acquire() as connection:
-            ids = set(await keys.live_ids(connection)) | held.keys()
-        return sum([await self._restore_keys(chunk, held) for chunk in _chunks(ids)])
+            key_ids = await keys.live_ids(connection)
+            user_ids = await users.with_limits(connection)
+            team_ids = await teams.live_ids(connection)
+        told = 0
+        for prefix, ids, restore in (
+            ("user.", user_ids, self._restore_users),
+            ("team.", team_ids, self._restore_teams),
+        ):
+            among = {*ids, *(name.removeprefix(prefix) for name in held if name.startswith(prefix))}
+            told += sum([await restore(chunk, held) for chunk in _chunks(among)])
+        among = {*key_ids, *(name for name in held if not name.startswith(("user.", "team.")))}
+        return told + sum([await self._restore_keys(chunk, held) for chunk in _chunks(among)])
 
     async def restore_credentials(self, held: Held) -> int:
         """Bucket `credentials`: every credential that was not removed, and no other."""
@@ -71,6 +83,20 @@ class Snapshots:
             found = [key for key in await keys.find(connection, ids, now) if key.revoked_at is None]
             states = [snapshot(KEYS_BUCKET.name, key.id, key_rules.snapshot_of(key, now)) for key in found]
             return await _tell(connection, KEYS_BUCKET.name, states, held, ids)
+
+    async def _restore_users(self, ids: Sequence[str], held: Held) -> int:
+        bucket = KEYS_BUCKET.name
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = [user for user in await users.hold_all(connection, ids) if user.has_limits]
+            states = [snapshot(bucket, f"user.{user.id}", accounts.snapshot_of(user)) for user in found]
+            return await _tell(connection, bucket, states, held, [f"user.{user_id}" for user_id in ids])
+
+    async def _restore_teams(self, ids: Sequence[str], held: Held) -> int:
+        bucket = KEYS_BUCKET.name
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await teams.lock(connection, ids)
+            states = [snapshot(bucket, f"team.{team.id}", team_rules.snapshot_of(team)) for team in found]
+            return await _tell(connection, bucket, states, held, [f"team.{team_id}" for team_id in ids])
 
     async def _restore_credentials(self, ids: Sequence[str], held: Held) -> int:
         async with self._pool.acquire() as connection, connection.transaction():

@@ -1,7 +1,7 @@
 """Users, as admins see and change them.
 
 Role, tier and being enabled stand in the tokens that services verify by themselves, so a change of one ends the user's
-sessions; and the user's keys follow at once.
+sessions; and the user's keys follow at once. Limits do not end sessions: gateways learn them from the user's snapshot.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import Any
 
 from common.clock import Clock
 from common.contracts.snapshots import UserSessions
-from common.contracts.topology import SESSIONS_BUCKET
+from common.contracts.topology import KEYS_BUCKET, SESSIONS_BUCKET
 from common.errors import NotFound
-from common.postgres.outbox import Message, add, snapshot
+from common.postgres.outbox import Message, add, removal, snapshot
 from common.postgres.pool import Connection, Pool
 
-from keyvault.domain.accounts import User, differing, refuse_losing_last_admin
+from keyvault.domain.accounts import User, differing, refuse_losing_last_admin, snapshot_of
 from keyvault.domain.actors import Actor
 from keyvault.domain.audit import Act
 from keyvault.flows.audit_trail import record
 from keyvault.flows.key_messages import updated
 from keyvault.flows.refusals import Refusals
 from keyvault.store import keys, users
+
+_STANDING = frozenset({"role", "tier", "enabled"})
+"""What stands in a session's token."""
 
 
 class UserNotFound(NotFound):
@@ -44,8 +47,16 @@ class Users:
         async with self._pool.acquire() as connection:
             return await users.page(connection, before_id, limit)
 
+    async def user(self, user_id: str) -> User:
+        """One user."""
+        async with self._pool.acquire() as connection:
+            found = await users.by_id(connection, user_id)
+        if found is None:
+            raise UserNotFound("there is no such user")
+        return found
+
     async def change_standing(self, by: Actor, user_id: str, change: dict[str, Any]) -> tuple[User, int]:
-        """Set role, tier or enabled; the user, and the outbox row that tells everybody."""
+        """Set role, tier, enabled or limits; the user, and the outbox row that tells everybody."""
         async with self._pool.acquire() as connection, connection.transaction():
             admins = await users.lock_enabled_admins(connection)
             user = await users.lock(connection, user_id)
@@ -56,10 +67,12 @@ class Users:
                 return user, 0
             refuse_losing_last_admin(user, changed, admins)
             now = self._clock.now()
-            user = replace(user, **changed, sessions_not_before=now, updated_at=now)
+            old, user = user, replace(user, **changed, updated_at=now)
+            if _STANDING & changed.keys():
+                user = replace(user, sessions_not_before=now)
             await users.update_standing(connection, user)
             key_ids = await self._followed_by_keys(connection, user, changed)
-            messages = [snapshot(SESSIONS_BUCKET.name, f"user.{user.id}", UserSessions(not_before=now))]
+            messages = _about_sessions(user, old) + _about_limits(user, old)
             messages += await _about_keys(connection, key_ids, changed, now)
             detail = {name: str(value) for name, value in changed.items()}
             await record(connection, Act(by, "user.changed", user.id, detail), now)
@@ -75,6 +88,19 @@ class Users:
         if "enabled" in changed:
             await keys.mark_refusals_pending(connection, key_ids)
         return key_ids
+
+
+def _about_sessions(user: User, old: User) -> list[Message]:
+    if user.sessions_not_before is None or user.sessions_not_before == old.sessions_not_before:
+        return []
+    return [snapshot(SESSIONS_BUCKET.name, f"user.{user.id}", UserSessions(not_before=user.sessions_not_before))]
+
+
+def _about_limits(user: User, old: User) -> list[Message]:
+    """Only users who have limits are told of: most have none, and a call is not looked up for them."""
+    if user.has_limits:
+        return [snapshot(KEYS_BUCKET.name, f"user.{user.id}", snapshot_of(user))]
+    return [removal(KEYS_BUCKET.name, f"user.{user.id}")] if old.has_limits else []
 
 
 async def _about_keys(

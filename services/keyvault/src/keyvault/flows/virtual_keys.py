@@ -37,11 +37,15 @@ from keyvault.domain.virtual_keys import (
 from keyvault.flows import key_messages
 from keyvault.flows.audit_trail import record
 from keyvault.flows.refusals import Refusals
-from keyvault.store import keys, users
+from keyvault.store import keys, teams, users
 
 
 class OwnerUnknown(Unprocessable):
     """The user that a key should belong to does not exist."""
+
+
+class TeamUnknown(Unprocessable):
+    """The team that a key should be in does not exist."""
 
 
 class VirtualKeys:
@@ -62,6 +66,7 @@ class VirtualKeys:
         secret = imported or generate_key()
         async with self._pool.acquire() as connection, connection.transaction():
             await _hold_owner(connection, terms.user_id)
+            await _hold_team(connection, terms.team_id)
             now = self._clock.now()
             key = VirtualKey(uuid7(), terms, now, now, disabled_by=None if terms.enabled else by.id)
             await keys.insert(connection, key)
@@ -88,7 +93,8 @@ class VirtualKeys:
         if not by.is_admin:
             refuse_admin_members(given.keys())
         async with self._pool.acquire() as connection, connection.transaction():
-            await _hold_owner(connection, given.get("user_id"))  # before the key: users are locked first everywhere
+            await _hold_owner(connection, given.get("user_id"))  # users are locked first everywhere,
+            await _hold_team(connection, given.get("team_id"))  # then teams, then keys
             await keys.lock(connection, [key_id])
             old = await self._own(connection, by, key_id)
             terms, changed = with_changes(old.terms, given)
@@ -162,6 +168,11 @@ def _changed(old: VirtualKey, terms: KeyTerms, by: Actor, now: datetime) -> Virt
 async def _hold_owner(connection: Connection, user_id: str | None) -> None:
     if user_id is not None and await users.hold(connection, user_id) is None:
         raise OwnerUnknown("user_id: there is no such user")
+
+
+async def _hold_team(connection: Connection, team_id: str | None) -> None:
+    if team_id is not None and await teams.hold(connection, team_id) is None:
+        raise TeamUnknown("team_id: there is no such team")
 
 
 async def _give_secret(connection: Connection, key_id: str, secret: Secret, now: datetime) -> None:

@@ -72,10 +72,11 @@ async def lock(connection: Connection, key_ids: Sequence[str]) -> list[str]:
 
 
 async def find(connection: Connection, key_ids: Sequence[str], now: datetime) -> list[VirtualKey]:
-    """Keys with their owners' standing and the secrets that still count, by id."""
+    """Keys with the standing of their owners and teams and the secrets that still count, by id."""
     rows = await connection.fetch(
-        "SELECT k.*, k.metadata::text AS metadata_text, u.tier AS owner_tier, coalesce(u.enabled, true) AS owner_enabled"
-        " FROM virtual_keys k LEFT JOIN users u ON u.id = k.user_id WHERE k.id = ANY($1::text[]) ORDER BY k.id",
+        "SELECT k.*, k.metadata::text AS metadata_text, u.tier AS owner_tier, coalesce(u.enabled, true) AS owner_enabled,"
+        " coalesce(t.enabled, true) AS team_enabled FROM virtual_keys k LEFT JOIN users u ON u.id = k.user_id"
+        " LEFT JOIN teams t ON t.id = k.team_id WHERE k.id = ANY($1::text[]) ORDER BY k.id",
         list(key_ids),
     )
     secrets = await _secrets(connection, key_ids, now)
@@ -112,6 +113,14 @@ async def ids_of_user(connection: Connection, user_id: str) -> list[str]:
     """Ids of a user's keys that are not revoked."""
     rows = await connection.fetch(
         "SELECT id FROM virtual_keys WHERE user_id = $1 AND revoked_at IS NULL ORDER BY id", user_id
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def ids_of_team(connection: Connection, team_id: str) -> list[str]:
+    """Ids of a team's keys that are not revoked."""
+    rows = await connection.fetch(
+        "SELECT id FROM virtual_keys WHERE team_id = $1 AND revoked_at IS NULL ORDER BY id", team_id
     )
     return [str(row["id"]) for row in rows]
 
@@ -198,6 +207,7 @@ def _key(row: asyncpg.Record, secrets: tuple[LiveSecret, ...]) -> VirtualKey:
         refusal_pending=row["refusal_pending"],
         owner_tier=cast("AccountTier | None", row["owner_tier"]),
         owner_enabled=row["owner_enabled"],
+        team_enabled=row["team_enabled"],
     )
 
 

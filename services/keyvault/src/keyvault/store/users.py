@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
@@ -69,16 +70,38 @@ async def page(connection: Connection, after_id: str | None, limit: int) -> list
 
 
 async def update_standing(connection: Connection, user: User) -> None:
-    """Write role, tier, enabled, and the end of earlier sessions."""
+    """Write role, tier, enabled, limits, and the end of earlier sessions."""
     await connection.execute(
-        "UPDATE users SET role = $2, tier = $3, enabled = $4, sessions_not_before = $5, updated_at = $6 WHERE id = $1",
+        "UPDATE users SET role = $2, tier = $3, enabled = $4, sessions_not_before = $5, updated_at = $6,"
+        " rate_limit = $7, token_limit = $8, max_concurrency = $9, monthly_budget = $10 WHERE id = $1",
         user.id,
         user.role,
         user.tier,
         user.enabled,
         user.sessions_not_before,
         user.updated_at,
+        user.rate_limit,
+        user.token_limit,
+        user.max_concurrency,
+        user.monthly_budget,
     )
+
+
+async def with_limits(connection: Connection) -> list[str]:
+    """Ids of the accounts that have a limit of their own."""
+    rows = await connection.fetch(
+        "SELECT id FROM users WHERE rate_limit IS NOT NULL OR token_limit IS NOT NULL OR max_concurrency IS NOT NULL"
+        " OR monthly_budget IS NOT NULL ORDER BY id"
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def hold_all(connection: Connection, user_ids: Sequence[str]) -> list[User]:
+    """Accounts which nobody changes until the transaction ends, in one order for everybody."""
+    rows = await connection.fetch(
+        "SELECT * FROM users WHERE id = ANY($1::text[]) ORDER BY id FOR SHARE", list(user_ids)
+    )
+    return [_user(row) for row in rows]
 
 
 async def with_ended_sessions(connection: Connection) -> list[User]:
@@ -107,4 +130,8 @@ def _user(row: asyncpg.Record) -> User:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         sessions_not_before=row["sessions_not_before"],
+        rate_limit=row["rate_limit"],
+        token_limit=row["token_limit"],
+        max_concurrency=row["max_concurrency"],
+        monthly_budget=row["monthly_budget"],
     )
