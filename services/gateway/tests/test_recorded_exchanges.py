@@ -138,7 +138,7 @@ def test_an_error_in_place_of_an_answer_is_one(exchange: Exchange) -> None:
 def test_what_clients_asked_passes_unchanged(exchange: Exchange) -> None:
     body = json.dumps(exchange.request).encode()
     request = parse_chat(body)
-    sent = json.loads(encode_request(request.members, exchange.provider, request.model, 7, streamed=True))
+    sent = json.loads(encode_request(request.members, exchange.provider, request.model, 7, True).body)
     ours = {"max_tokens", "max_completion_tokens", "stream_options"}
     assert {name: value for name, value in sent.items() if name not in ours} == {
         name: value for name, value in exchange.request.items() if name not in ours

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from common.providers.registry import PROVIDERS
 from common.usage import TOKEN_BUCKETS, Usage
+from gateway.providers.counting import estimate_tokens
 from gateway.providers.errors import ProviderFailed
-from gateway.providers.wires.openai import decode_error, decode_response, decode_usage, estimate_tokens
+from gateway.providers.wires.openai import decode_error, decode_response, decode_usage
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -29,7 +29,7 @@ def members(body: bytes) -> dict[str, msgspec.Raw]:
 
 def sent(body: bytes, provider: ProviderRow = OPENAI, *, streamed: bool = False) -> bytes:
     """What a provider gets of a body, with 7 output tokens of model `real-name`."""
-    return encode_request(members(body), provider, "real-name", 7, streamed)
+    return encode_request(members(body), provider, "real-name", 7, streamed).body
 
 
 @given(st.dictionaries(st.text(max_size=8).filter(lambda name: name not in SET), JSON, max_size=6), st.booleans())
@@ -92,7 +92,7 @@ def test_usage_is_always_asked_for_in_a_stream(options: bytes, asked: dict[str, 
 
 def test_stream_options_that_cannot_be_read_are_left_out_rather_than_fail_a_call_that_holds_money() -> None:
     deep = msgspec.Raw(b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}")
-    body = encode_request({"model": msgspec.Raw(b'"a"'), "stream_options": deep}, OPENAI, "real-name", 7, True)
+    body = encode_request({"model": msgspec.Raw(b'"a"'), "stream_options": deep}, OPENAI, "real-name", 7, True).body
     assert json.loads(body)["stream_options"] == {"include_usage": True}
 
 
@@ -110,5 +110,5 @@ def test_of_a_member_given_twice_the_one_that_was_checked_is_sent() -> None:
 
 
 def test_a_model_name_is_escaped() -> None:
-    body = encode_request(members(b'{"model":"a"}'), GROQ, 'o"dd\n', 7, False)
+    body = encode_request(members(b'{"model":"a"}'), GROQ, 'o"dd\n', 7, False).body
     assert json.loads(body)["model"] == 'o"dd\n'

@@ -27,8 +27,9 @@ from gateway.limits.estimate import bound, default_output, input_bound
 from gateway.limits.limiter import Admitted, Claim, Limiter, Refused, suffix_of
 from gateway.limits.redis import RedisAway
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
-from gateway.providers.errors import ProviderFailed
-from gateway.providers.wires import openai
+from gateway.providers.errors import ProviderFailed, untranslatable
+from gateway.providers.languages import WIRES
+from gateway.providers.wire import Outgoing, StreamDecoder
 from gateway.routing.plan import Deployment
 from gateway.running import Running
 from gateway.shapes import ErrorAnswer, Refusal, error_event, failure_answer, refusal_answer, usage_event
@@ -66,12 +67,12 @@ class Pipeline:
     async def _run(self, call: Running) -> None:
         failure: ProviderFailed | None = None
         for deployment in call.plan.deployments:
-            body = await self._admit(call, deployment, failure)
-            if body is None:
+            output_tokens = await self._admit(call, deployment, failure)
+            if output_tokens is None:
                 break
             try:
                 with call.client.watch(self.deadlines.total_seconds + _SLOW_CLIENT_SECONDS):
-                    response = await self._send(call, deployment, body)
+                    response = await self._send(call, deployment, _outgoing(call, deployment, output_tokens))
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
                 self._stopped(call, "client_disconnected", "the client hung up")
@@ -95,9 +96,9 @@ class Pipeline:
 
     # --- before the provider ---------------------------------------------------------------------------------------
 
-    async def _admit(self, call: Running, deployment: Deployment, failure: ProviderFailed | None) -> bytes | None:
-        """Hold the worst case of the next attempt and write its request. Raises Refusal for a first attempt; a later
-        one that is refused gives None, and the failure before it stands."""
+    async def _admit(self, call: Running, deployment: Deployment, failure: ProviderFailed | None) -> int | None:
+        """Hold the worst case of the next attempt; the most tokens it may put out. Raises Refusal for a first attempt;
+        a later one that is refused gives None, and the failure before it stands."""
         request, model = call.request, deployment.model
         price = model.price_at(call.log.started_at)
         tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
@@ -137,9 +138,7 @@ class Pipeline:
         self._admitted(call, deployment, price, decided)
         if request.output_tokens is None:
             call.served.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
-        return openai.encode_request(
-            request.members, deployment.provider, deployment.model_name, decided.output_tokens, request.streamed
-        )
+        return decided.output_tokens
 
     def _admitted(self, call: Running, deployment: Deployment, price: Price, admitted: Admitted) -> None:
         log, key, number = call.log, call.key, len(call.attempts) + 1
@@ -165,15 +164,14 @@ class Pipeline:
 
     # --- at the provider -------------------------------------------------------------------------------------------
 
-    async def _send(self, call: Running, deployment: Deployment, body: bytes) -> UpstreamResponse:
+    async def _send(self, call: Running, deployment: Deployment, outgoing: Outgoing) -> UpstreamResponse:
         if not self.leases.is_held(call.log.request_id, call.attempt.number):
             raise ProviderFailed("timeout", "the gateway was held up", was_sent=False)
         call.attempt.status = "sent"
         response = await open_attempt(
             self.upstream,
             deployment,
-            openai.CHAT_PATH,
-            body,
+            outgoing,
             call.log.request_id,
             self.deadlines,
             streamed=call.request.streamed,
@@ -188,7 +186,9 @@ class Pipeline:
     async def _read(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A whole answer: read it all, understand it; the client gets it in `_complete`."""
         async with response:
-            answer = openai.decode_response(await response.body(self.max_answer_bytes), deployment.provider)
+            body = await response.body(self.max_answer_bytes)
+        created = int(call.log.started_at.timestamp())
+        answer = WIRES[deployment.provider.wire].decode_response(body, deployment.provider, created)
         attempt = call.attempt
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
@@ -196,7 +196,10 @@ class Pipeline:
 
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
-        decoder = call.decoder = openai.StreamDecoder(deployment.provider, call.request.wants_usage)
+        created = int(call.log.started_at.timestamp())
+        decoder = call.decoder = WIRES[deployment.provider.wire].decode_stream(
+            deployment.provider, call.request.wants_usage, created
+        )
         async with response:
             async for piece in response.chunks():
                 await self._hand_on(call, decoder, decoder.feed(piece))
@@ -207,7 +210,7 @@ class Pipeline:
         if not call.has_started:
             await self._start_stream(call)
 
-    async def _hand_on(self, call: Running, decoder: openai.StreamDecoder, events: bytes) -> None:
+    async def _hand_on(self, call: Running, decoder: StreamDecoder, events: bytes) -> None:
         """Write what came. A stream that breaks before the client has seen any of it fails with a true status, and
         another deployment may answer in its place."""
         if decoder.failure is not None and not call.has_started:
@@ -247,7 +250,7 @@ class Pipeline:
             return
         last = b"data: [DONE]\n\n"
         if call.request.wants_usage:
-            last = usage_event(call.stream_identity(), attempt.raw_usage or attempt.usage.as_openai(), charged) + last
+            last = usage_event(call.stream_identity(), call.shown_usage(), charged) + last
         await client.end(last)
 
     def _stopped(self, call: Running, reason: str, message: str) -> None:
@@ -328,6 +331,22 @@ class Pipeline:
 
     def _elapsed_ms(self, call: Running) -> int:
         return int((self.clock.monotonic() - call.began) * 1000)
+
+
+def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outgoing:
+    """The request in the provider's language. Raises ProviderFailed when it cannot be said in it, or not all of it and
+    the client wants all or nothing."""
+    request, provider = call.request, deployment.provider
+    call.wire = WIRES[provider.wire]
+    outgoing = call.wire.encode_request(
+        request.members, provider, deployment.model_name, output_tokens, request.streamed
+    )
+    call.log.dropped_params = outgoing.dropped
+    if outgoing.dropped:
+        if not request.may_drop:
+            raise untranslatable(f"{provider.display_name} does not know {outgoing.dropped[0]}", outgoing.dropped[0])
+        call.served.append((b"x-tollgate-dropped-params", ", ".join(outgoing.dropped).encode()))
+    return outgoing
 
 
 async def _read_out(response: UpstreamResponse) -> None:

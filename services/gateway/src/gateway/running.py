@@ -6,16 +6,17 @@ Holds the call's state and what can be read off it; what happens to it, and when
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
-from common.usage import Usage
+from common.usage import NOTHING, Usage
 
 from gateway.api.chat import ChatRequest
 from gateway.api.client import Client
 from gateway.charging import likely_tokens
 from gateway.metering import AttemptLog, CallLog
 from gateway.mirrors.keys import ApiKey
-from gateway.providers.wires import openai
+from gateway.providers.wire import Identity, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
 
@@ -33,7 +34,8 @@ class Running:
     headers: list[Header]
     began: float
     body: bytes = b""
-    decoder: openai.StreamDecoder | None = None
+    wire: Wire | None = None
+    decoder: StreamDecoder | None = None
     has_started: bool = False
     served: list[Header] = field(default_factory=list)
 
@@ -55,10 +57,16 @@ class Running:
         output = self.delivered() if self.request.streamed else likely_tokens(len(self.body))
         return Usage(input_tokens=likely_tokens(self.request.text_bytes), output_tokens=output, estimated=True)
 
-    def stream_identity(self) -> tuple[str | None, int | None, str | None]:
+    def stream_identity(self) -> Identity:
         """Id, creation and model that all chunks of a stream carry."""
-        first = self.decoder.first if self.decoder is not None else None
-        return (first.id, int(first.created or 0), first.model) if first is not None else (None, None, None)
+        return self.decoder.identity if self.decoder is not None else (None, None, None)
+
+    def shown_usage(self) -> dict[str, Any]:
+        """The usage as OpenAI's clients know it: the provider's own report, where it is of that shape."""
+        attempt = self.attempt
+        if attempt.raw_usage is not None and self.wire is not None and self.wire.reports_as_openai:
+            return attempt.raw_usage
+        return (attempt.usage or NOTHING).as_openai()
 
     def for_the_reaper(self, deployment: Deployment) -> bytes:
         """What is needed to tell of this call, should this process not live to do it."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.providers.wires.openai import Members
+from gateway.providers.wire import Members
 from gateway.shapes import Refusal
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -55,6 +55,7 @@ class _Body(msgspec.Struct):
     top_p: float | None = None
     tools: list[msgspec.Raw] | None = None
     metadata: dict[str, str] | None = None
+    drop_params: bool | None = None
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -66,6 +67,7 @@ class ChatRequest:
     """A checked request: its members as they came, and what the gateway needs of them.
 
     `text_bytes` leaves out the bytes of the `attachments` (pictures, files), which are bounded otherwise.
+    `may_drop`: whether a parameter that a provider does not know may be left out.
     """
 
     members: Members
@@ -76,6 +78,7 @@ class ChatRequest:
     choices: int
     text_bytes: int
     attachments: int
+    may_drop: bool = True
 
 
 def parse_chat(body: bytes) -> ChatRequest:
@@ -107,6 +110,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         choices=read.n or 1,
         text_bytes=len(body) - attached,
         attachments=attachments,
+        may_drop=read.drop_params is not False,
     )
 
 

@@ -12,7 +12,15 @@ from types import MappingProxyType
 from typing import Literal
 
 FailureClass = Literal[
-    "bad_request", "not_found", "auth", "rate_limited", "unavailable", "timeout", "unreachable", "broken"
+    "bad_request",
+    "untranslatable",
+    "not_found",
+    "auth",
+    "rate_limited",
+    "unavailable",
+    "timeout",
+    "unreachable",
+    "broken",
 ]
 
 
@@ -30,6 +38,7 @@ class FailureRow:
 FAILURES: Mapping[FailureClass, FailureRow] = MappingProxyType(
     {
         "bad_request": FailureRow(False, False, None, "provider_rejected"),
+        "untranslatable": FailureRow(True, False, None, "unsupported_by_provider"),
         "not_found": FailureRow(True, False, None, "provider_rejected"),
         "auth": FailureRow(True, True, 502, "provider_auth_failed"),
         "rate_limited": FailureRow(True, True, 429, "provider_rate_limited"),
@@ -52,6 +61,19 @@ def class_of_status(status: int) -> FailureClass:
     if status in (408, 504):
         return "timeout"
     return "bad_request" if 400 <= status < 500 else "unavailable"
+
+
+def untranslatable(message: str, param: str | None = None) -> ProviderFailed:
+    """A request that a provider's language has no word for: nothing was sent, and another deployment may know one."""
+    return ProviderFailed(
+        "untranslatable",
+        message,
+        status=400,
+        error_type="invalid_request_error",
+        param=param,
+        code="unsupported_parameter",
+        was_sent=False,
+    )
 
 
 class ProviderFailed(Exception):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from common.providers.registry import ProviderRow
 
 from gateway.providers.errors import ProviderFailed
-from gateway.providers.wires.openai import decode_error
+from gateway.providers.languages import WIRES
+from gateway.providers.wire import Outgoing
 from gateway.routing.plan import Deployment
 from gateway.upstream.client import (
     ConnectFailed,
@@ -27,8 +28,7 @@ _MAX_ERROR_BYTES = 64 * 1024
 async def open_attempt(
     client: UpstreamClient,
     deployment: Deployment,
-    path: str,
-    body: bytes,
+    outgoing: Outgoing,
     request_id: str,
     deadlines: Deadlines,
     *,
@@ -38,15 +38,17 @@ async def open_attempt(
     request = UpstreamRequest(
         b"POST",
         deployment.origin,
-        deployment.path + path.encode(),
-        deployment.headers + b"x-client-request-id: %b\r\n" % request_id.encode(),
-        body,
+        deployment.path + outgoing.path.encode(),
+        deployment.headers + outgoing.headers + b"x-client-request-id: %b\r\n" % request_id.encode(),
+        outgoing.body,
     )
     try:
         response = await client.send(request, deadlines)
         if response.status != 200:
             raise await _refused(response, deployment.provider)
-        if streamed and not (response.header(b"content-type") or b"").startswith(b"text/event-stream"):
+        if streamed and not (response.header(b"content-type") or b"").startswith(
+            WIRES[deployment.provider.wire].stream_type
+        ):
             response.abort()
             raise ProviderFailed("broken", f"{deployment.provider.display_name} did not answer with a stream")
         return response
@@ -69,7 +71,7 @@ async def _refused(response: UpstreamResponse, provider: ProviderRow) -> Provide
         body = await response.body(_MAX_ERROR_BYTES)
     except UpstreamError:
         body = b""
-    return decode_error(response.status, body, provider, _retry_after_ms(response))
+    return WIRES[provider.wire].decode_error(response.status, body, provider, _retry_after_ms(response))
 
 
 def _retry_after_ms(response: UpstreamResponse) -> int | None:

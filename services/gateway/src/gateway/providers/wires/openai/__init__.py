@@ -10,20 +10,17 @@ UnicodeDecodeError, which is none of its own errors.
 
 from __future__ import annotations
 
-from gateway.providers.wires.openai.answers import Answer, decode_response
+from gateway.providers.wires.openai.answers import decode_response
 from gateway.providers.wires.openai.failures import decode_error
-from gateway.providers.wires.openai.requests import CHAT_PATH, Members, encode_request
+from gateway.providers.wires.openai.requests import CHAT_PATH, encode_request
 from gateway.providers.wires.openai.streams import StreamDecoder
-from gateway.providers.wires.openai.usage import decode_usage, estimate_tokens
+from gateway.providers.wires.openai.usage import decode_usage
 
 __all__ = [
     "CHAT_PATH",
-    "Answer",
-    "Members",
     "StreamDecoder",
     "decode_error",
     "decode_response",
     "decode_usage",
     "encode_request",
-    "estimate_tokens",
 ]

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 from common.providers.registry import ProviderRow
-from common.usage import Usage
 
 from gateway.providers.errors import ProviderFailed
+from gateway.providers.wire import Answer
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.parts import join_parts
 from gateway.providers.wires.openai.usage import decode_usage, report_in
@@ -45,18 +45,7 @@ class _Whole(msgspec.Struct):
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A whole answer: the body for the client, and what it says of itself."""
-
-    body: bytes
-    usage: Usage | None
-    raw_usage: dict[str, Any] | None
-    finish_reason: str | None
-    model: str | None
-    service_tier: str | None
-
-
-def decode_response(body: bytes, provider: ProviderRow) -> Answer:
+def decode_response(body: bytes, provider: ProviderRow, _created: int = 0) -> Answer:
     """Read a 200 answer. Raises ProviderFailed for what is no chat completion, or an error in one's place."""
     try:
         return _read(body, provider)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 from common.providers.registry import MAX_TOKENS_ONLY, NO_STREAM_OPTIONS, ProviderRow
+
+from gateway.providers.wire import Members, Outgoing
 
 CHAT_PATH = "/chat/completions"
 
 _OWN_MEMBERS = frozenset({"drop_params"})
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 
-Members = Mapping[str, msgspec.Raw]
-"""The members of a JSON object by name, each value as the bytes it came in."""
-
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> bytes:
-    """The body for a provider: the client's members in their order, with `model`, the output maximum and (streamed)
+def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
+    """The request to a provider: the client's members in their order, with `model`, the output maximum and (streamed)
     `stream_options.include_usage` set."""
     limit_name = "max_tokens" if MAX_TOKENS_ONLY in provider.flags else "max_completion_tokens"
     replaced: dict[str, bytes] = {"model": msgspec.json.encode(model), limit_name: b"%d" % output_tokens}
@@ -32,7 +29,7 @@ def encode_request(members: Members, provider: ProviderRow, model: str, output_t
         if name in replaced or name not in left_out
     ]
     parts += [b'"%b":%b' % (name.encode(), value) for name, value in replaced.items()]
-    return b"{" + b",".join(parts) + b"}"
+    return Outgoing(CHAT_PATH, b"{" + b",".join(parts) + b"}")
 
 
 def _with_usage(options: msgspec.Raw | None) -> bytes:

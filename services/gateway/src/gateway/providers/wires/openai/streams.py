@@ -8,12 +8,14 @@ import msgspec
 from common.providers.registry import ProviderRow
 from common.usage import Usage
 
+from gateway.providers.counting import estimate_tokens
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.framing import EventSplitter, EventTooLarge
+from gateway.providers.wire import Identity
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, finish_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.parts import join_parts, size_of
-from gateway.providers.wires.openai.usage import decode_usage, estimate_tokens, report_in
+from gateway.providers.wires.openai.usage import decode_usage, report_in
 
 
 class _Function(msgspec.Struct):
@@ -63,7 +65,7 @@ class StreamDecoder:
     itself, last, to those who asked. `[DONE]` is kept back, too: it is sent once the call's event is safe.
     """
 
-    def __init__(self, provider: ProviderRow, wants_usage: bool) -> None:
+    def __init__(self, provider: ProviderRow, wants_usage: bool, _created: int = 0) -> None:
         self._provider = provider
         self._wants_usage = wants_usage
         self._events = EventSplitter()
@@ -81,6 +83,12 @@ class StreamDecoder:
     def finish_reason(self) -> str | None:
         """Why the first choice ended."""
         return finish_of(self._finished.get(0))
+
+    @property
+    def identity(self) -> Identity:
+        """What all chunks of the stream carry."""
+        first = self.first
+        return (first.id, int(first.created or 0), first.model) if first is not None else (None, None, None)
 
     def feed(self, piece: bytes) -> bytes:
         """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""

@@ -1,0 +1,24 @@
+"""Which module speaks which wire: one row for each name in the registry. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from common.providers.registry import Wire as WireName
+
+from gateway.providers.wire import Wire
+from gateway.providers.wires import openai
+
+WIRES: Mapping[WireName, Wire] = MappingProxyType(
+    {
+        "openai": Wire(
+            encode_request=openai.encode_request,
+            decode_response=openai.decode_response,
+            decode_stream=openai.StreamDecoder,
+            decode_usage=openai.decode_usage,
+            decode_error=openai.decode_error,
+            reports_as_openai=True,
+        ),
+    }
+)
