@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from common.bounds import DEFAULT_OUTPUT_TOKENS, PICTURE_TOKENS, bound, default_output, input_bound
 from common.money import NANO, nano_ceiling
 from common.pricing import Price, Tier, cost
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
 from gateway.charging import charge, charge_operator, decision_of, likely_tokens, settlement_of
-from gateway.limits.estimate import DEFAULT_OUTPUT_TOKENS, PICTURE_TOKENS, bound, default_output, input_bound
 from gateway.limits.limiter import Admitted
 from gateway.metering import AttemptLog
 from gateway.mirrors.keys import ApiKey

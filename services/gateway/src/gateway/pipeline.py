@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.bounds import bound, default_output, input_bound
 from common.clock import Clock
 from common.money import plain
 from common.pricing import Price
@@ -23,7 +24,6 @@ from gateway.api.client import ClientGone
 from gateway.charging import charge, charge_operator, decision_of, settlement_of
 from gateway.leases import Leases
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
-from gateway.limits.estimate import bound, default_output, input_bound
 from gateway.limits.limiter import Admitted, Claim, Limiter, Refused, suffix_of
 from gateway.limits.redis import RedisAway
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage

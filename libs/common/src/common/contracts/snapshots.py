@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.budgets import Budget, nano_floor
 from common.money import Money
 from common.periods import PeriodKind
 from common.pricing import Price, Tier
@@ -93,6 +94,10 @@ class BudgetSnapshot(Snapshot):
     mode: Literal["hard", "soft"] = "hard"
     limit: Money
     owner_user_id: str | None = Field(default=None, description="None: an admin's, for everybody")
+
+    def to_budget(self) -> Budget:
+        """The same as the rule that admission takes."""
+        return Budget(self.id, self.scope, self.period, self.zone, self.mode, nano_floor(self.limit))
 
 
 class SigningKeySnapshot(Snapshot):
