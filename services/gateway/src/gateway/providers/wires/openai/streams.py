@@ -15,6 +15,7 @@ from gateway.providers.wire import Identity
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, finish_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.parts import join_parts, size_of
+from gateway.providers.wires.openai.plain import PlainChunks
 from gateway.providers.wires.openai.usage import decode_usage, report_in
 
 
@@ -69,6 +70,7 @@ class StreamDecoder:
         self._provider = provider
         self._wants_usage = wants_usage
         self._events = EventSplitter()
+        self._plain = PlainChunks()
         self._tools: dict[int, _ToolIndexes] = {}
         self._finished: dict[int, str | None] = {}
         self.is_done = False
@@ -118,7 +120,15 @@ class StreamDecoder:
         taken: list[bytes] = []
         try:
             for name, data in events:
-                taken.append(self._event(name, data))
+                plain = None if name or self.is_done else self._plain.read(data)
+                if plain is None:
+                    taken.append(self._event(name, data))
+                    continue
+                event, size = plain
+                taken.append(event)
+                if size:
+                    self.content_bytes += size
+                    self.pieces += 1
         except ProviderFailed as failure:
             self.failure = failure
         except (ValueError, RecursionError):
@@ -148,11 +158,18 @@ class StreamDecoder:
         for choice in chunk.choices:
             must_rewrite |= self._read_choice(choice)
         if must_rewrite:
-            data = self._rewrite(data, chunk)
-        elif not has_usage:
-            data = data.rstrip()[:-1] + b',"usage":null}' if self._wants_usage else data
-        elif not self._wants_usage:
-            data = self._without_null_usage(data, chunk)
+            return self._told(self._rewrite(data, chunk))
+        if not has_usage:
+            event = self._told(data.rstrip()[:-1] + b',"usage":null}' if self._wants_usage else data)
+        else:
+            event = self._told(data if self._wants_usage else self._without_null_usage(data, chunk))
+        if not name and (text := _only_text(chunk)) is not None:
+            self._plain.learn(data, event, text)
+        return event
+
+    @staticmethod
+    def _told(data: bytes) -> bytes:
+        """A chunk as an event for the client."""
         if b"\n" in data:  # it came in several `data` lines
             data = msgspec.json.format(data, indent=-1)
         return b"data: " + data + b"\n\n"
@@ -210,6 +227,17 @@ class StreamDecoder:
 
     def _broken(self, how: str) -> ProviderFailed:
         return ProviderFailed("broken", f"{self._provider.display_name} {how}")
+
+
+def _only_text(chunk: _Chunk) -> str | None:
+    """The text of a chunk that brings one and nothing else."""
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if len(chunk.choices) > 1 or choice.finish_reason is not None or delta is None or delta.tool_calls:
+        return None
+    if delta.reasoning_content or delta.reasoning or delta.refusal or not isinstance(delta.content, str):
+        return None
+    return delta.content
 
 
 class _ToolIndexes:

@@ -1,0 +1,118 @@
+"""Chunks told apart by their bytes mean what reading them would say, and everything else is read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from gateway.providers.wires.openai import StreamDecoder
+from gateway.providers.wires.openai.plain import PlainChunks
+from hypothesis import given
+from hypothesis import strategies as st
+from wire_streams import OPENAI
+
+TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(['"', "\\", 'a"}', "\n", "\x7f", "😀", "}],", '","x":"']))
+TAILS = st.sampled_from([{}, {"usage": None}, {"service_tier": "default"}, {"error": None}, {"x": {"content": "Hi"}}])
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Chunks as providers send them, most of them alike, some not."""
+    tail: dict[str, Any] = draw(TAILS)
+    is_padded, is_spaced = draw(st.booleans()), draw(st.booleans())
+    made = []
+    for text in draw(st.lists(TEXTS, max_size=8)):
+        delta: dict[str, Any] = {"content": text}
+        finish = None
+        match draw(st.integers(0, 9)):
+            case 0:
+                delta["role"] = "assistant"
+            case 1:
+                delta["tool_calls"] = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+            case 2:
+                delta["reasoning_content"] = "hm"
+            case 3:
+                finish = "stop"
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        whole = {"id": "c-1", "created": 7, "model": "m", "choices": [choice], **tail}
+        if is_padded:
+            whole["obfuscation"] = draw(st.sampled_from(["", "x", "aB3", 'a"b', "é"]))
+        body = json.dumps(whole, ensure_ascii=draw(st.booleans()), separators=None if is_spaced else (",", ":"))
+        made.append(b"data: " + body.encode("utf-8", "surrogatepass") + b"\n\n")
+    return made
+
+
+def seen(stream: list[bytes], *, wants_usage: bool, is_read: bool) -> tuple[bytes, Any]:
+    """What a client sees of a stream, and what the decoder knows at its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        if is_read:
+            patch.setattr(PlainChunks, "read", lambda self, data: None)
+        decoder = StreamDecoder(OPENAI, wants_usage)
+        events = b"".join(decoder.feed(piece) for piece in stream) + decoder.finish()
+    failure = decoder.failure and decoder.failure.message
+    return events, (decoder.content_bytes, decoder.pieces, decoder.finish_reason, decoder.service_tier, failure)
+
+
+@given(streams(), st.booleans())
+def test_a_chunk_that_is_not_read_means_what_reading_it_says(stream: list[bytes], wants_usage: bool) -> None:
+    assert seen(stream, wants_usage=wants_usage, is_read=False) == seen(stream, wants_usage=wants_usage, is_read=True)
+
+
+@pytest.mark.parametrize("tail", [b"", b',"usage":null', b',"usage":null,"obfuscation":"%d"'])
+@pytest.mark.parametrize("wants_usage", [False, True])
+def test_of_a_stream_of_texts_only_the_first_is_read(
+    tail: bytes, wants_usage: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[bool] = []
+    read = PlainChunks.read
+
+    def watched(self: PlainChunks, data: bytes) -> tuple[bytes, int] | None:
+        found = read(self, data)
+        known.append(found is not None)
+        return found
+
+    monkeypatch.setattr(PlainChunks, "read", watched)
+    decoder = StreamDecoder(OPENAI, wants_usage)
+    for at, word in enumerate((b"one", b"two", "drei ß".encode(), b"")):
+        told = tail % at if b"%d" in tail else tail
+        choice = b'{"index":0,"delta":{"content":"' + word + b'"},"finish_reason":null}'
+        decoder.feed(b'data: {"id":"c","choices":[' + choice + b"]" + told + b"}\n\n")
+    assert known == [False, True, True, True]
+    assert (decoder.content_bytes, decoder.pieces) == (12, 3)
+
+
+FIRST = b'{"id":"c","choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}'
+PADDED = FIRST[:-1] + b',"obfuscation":"aB3"}'
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (FIRST, FIRST.replace(b"one", b"o\x01e")),
+        (FIRST, FIRST.replace(b"one", b"o\xffe")),
+        (FIRST, FIRST.replace(b"one", b'o\\"e')),
+        (FIRST, FIRST.replace(b"one", b"one\\")),
+        (FIRST, FIRST.replace(b"null", b'"stop"')),
+        (FIRST, FIRST[:-1]),
+        (FIRST, FIRST[:-1] + b',"usage":{"prompt_tokens":1,"completion_tokens":2}}'),
+        (FIRST, FIRST.replace(b'"one"}', b'"one","tool_calls":[{"index":0,"id":"c"}]}')),
+        (FIRST, FIRST.replace(b'"one"}', b'"one"]')),
+        (PADDED, PADDED.replace(b"aB3", b'a","usage":{"prompt_tokens":1,"completion_tokens":2},"b":"c')),
+        (PADDED, PADDED.replace(b'"aB3"}', b'"aB3","error":{"message":"no"}}')),
+        (PADDED, PADDED.replace(b'"aB3"}', b'"aB3"]')),
+        (PADDED, FIRST),
+        (FIRST, PADDED),
+        (FIRST, b'{"id":"c","choices":[]}'),
+        (
+            FIRST.replace(b'"id"', b'"x":{"content":"one more"},"id"'),
+            FIRST.replace(b'"id"', b'"x":{"content":"two"},"id"'),
+        ),
+        (PADDED.replace(b",", b',"x":{},', 1), FIRST.replace(b",", b',"x":{},', 1)),
+        (PADDED.replace(b',"obf', b',"x":{},"obf'), FIRST[:-1] + b',"x":{}'),
+    ],
+)
+@pytest.mark.parametrize("wants_usage", [False, True])
+def test_what_only_looks_like_a_known_chunk_is_read(first: bytes, later: bytes, wants_usage: bool) -> None:
+    stream = [b"data: " + one + b"\n\n" for one in (first, later, first)]
+    assert seen(stream, wants_usage=wants_usage, is_read=False) == seen(stream, wants_usage=wants_usage, is_read=True)
