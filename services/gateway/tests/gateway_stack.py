@@ -97,6 +97,15 @@ class Stack:
         body = {"model": "gpt-4", "messages": [{"role": "user", "content": content}], **members}
         return await self.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
 
+    async def is_callable(self, model: str) -> None:
+        """Wait until the gateway knows a model, and what it is called with."""
+        for _ in range(300):
+            answer = await self.http.get(f"/v1/models/{model}", headers={"authorization": f"Bearer {KEY}"})
+            if answer.status_code == 200:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"the gateway does not hear of {model}")
+
     async def events(self, least: int = 1, seconds: float = 5.0) -> list[UsageRecorded]:
         """All usage events so far, once there are so many."""
         deadline = asyncio.get_running_loop().time() + seconds

@@ -261,7 +261,15 @@ def test_models_are_listed_each_in_its_way(caller: Any) -> None:
 def test_an_unknown_path_is_answered_by_whom_it_belongs_to(caller: Any) -> None:
     assert caller.http.post("/openai/v1/nothing").json()["error"]["code"] == "unknown_url"
     assert caller.http.get("/openai/v1/chat/completions").status_code == 405
-    assert caller.http.get("/nobody/v1/models").status_code == 404
+    assert caller.http.get("/nobody/v1/nothing").status_code == 404
+
+
+def test_a_provider_without_a_row_answers_plainly(caller: Any) -> None:
+    assert caller.http.get("/nobody/v1/models").json()["data"] == []
+    answer = caller.chat("Say hello!", prefix="/nobody/api/v1", model="some-model").json()
+    assert answer["model"] == "some-model"
+    assert answer["usage"].keys() == {"prompt_tokens", "completion_tokens", "total_tokens"}
+    assert caller.chat("Say hello!", prefix="/control/v1").status_code == 404
 
 
 def test_a_connection_that_is_to_close_still_gets_its_whole_answer(caller: Any) -> None:

@@ -6,20 +6,25 @@ from urllib.parse import urlsplit
 
 import pytest
 from common.providers.auth import AUTH_SCHEMES, check_secret
-from common.providers.registry import PROVIDERS, ProviderRow, makers_of
+from common.providers.registry import NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 ROWS = list(PROVIDERS.values())
+WITHOUT_ADDRESS = {"azure", "custom"}
+"""Everybody's own is different."""
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.type)
 def test_a_row_says_where_and_how_a_provider_is_called(row: ProviderRow) -> None:
     assert row.auth in AUTH_SCHEMES
-    assert row.env == f"{row.type.upper()}_API_KEY"
+    assert row.env.endswith(("_API_KEY", "_TOKEN"))
     assert row.display_name
-    if row.type != "custom":
+    if NEEDS_NO_KEY in row.flags:
+        assert urlsplit(row.base_url).hostname == "localhost"
+    elif row.type not in WITHOUT_ADDRESS:
         assert urlsplit(row.base_url).scheme == "https"
+    if row.type != "custom" and NEEDS_NO_KEY not in row.flags:
         assert urlsplit(row.key_url).scheme == "https"
     assert not row.base_url.endswith("/")
 
@@ -65,3 +70,5 @@ def test_a_secret_that_is_refused_is_not_repeated() -> None:
 def test_each_scheme_shows_the_secret_its_own_way() -> None:
     assert AUTH_SCHEMES["api-key"]("abc") == ((b"api-key", b"abc"),)
     assert AUTH_SCHEMES["none"]("abc") == ()
+    assert AUTH_SCHEMES["optional-bearer"]("abc") == AUTH_SCHEMES["bearer"]("abc")
+    assert AUTH_SCHEMES["optional-bearer"]("") == ()

@@ -5,6 +5,7 @@ A plain ASGI callable with one dictionary of exact paths, because benchmarks run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,11 +31,20 @@ class Room(NamedTuple):
 class Simulator:
     """The ASGI callable."""
 
-    def __init__(self, calls: Calls, control: Control, journal: Journal, keys: Keys, wires: list[Room]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        control: Control,
+        journal: Journal,
+        keys: Keys,
+        wires: list[Room],
+        strangers: Callable[[str], Room | None],
+    ) -> None:
         self._calls = calls
         self._control = control
         self._journal = journal
         self._keys = keys
+        self._strangers = strangers
         self._prefixes = {prefix: room for room in wires for prefix in room.row.prefixes}
         self._chats = {f"{prefix}/chat/completions": room.wire for prefix, room in self._prefixes.items()}
 
@@ -49,6 +59,10 @@ class Simulator:
             return
         room, rest = self._room(scope["path"])
         if room is None:
+            room, rest = self._stranger(scope["path"])
+        if room is not None and scope["method"] == "POST" and rest == "/chat/completions":
+            await self._calls.answer(room.wire, connection)
+        elif room is None:
             await self._control.answer(scope["method"], scope["path"], scope["query_string"], connection)
         else:
             await self._answer_other(room, scope["method"], rest, connection)
@@ -70,6 +84,14 @@ class Simulator:
             if room is not None:
                 return room, path[len(prefix) :]
             prefix = prefix.rpartition("/")[0]
+        return None, path
+
+    def _stranger(self, path: str) -> tuple[Room | None, str]:
+        """A provider without a row of its own, by its name in the path: it speaks the wire as most do."""
+        for rest in ("/chat/completions", "/models"):
+            prefix, found, after = path.partition(rest)
+            if found and (not after or rest == "/models"):
+                return self._strangers(prefix.lstrip("/").partition("/")[0]), rest + after
         return None, path
 
     async def _answer_other(self, room: Room, method: str, rest: str, connection: Connection) -> None:

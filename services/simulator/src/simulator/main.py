@@ -17,7 +17,7 @@ from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.records import CallRecords
 from simulator.settings import Settings, SettingsError, read_settings
-from simulator.wires.openai.rows import rows
+from simulator.wires.openai.rows import plain_row, rows
 from simulator.wires.openai.stream import StreamWriter
 from simulator.wires.openai.wire import OpenAIWire
 
@@ -32,7 +32,12 @@ def create_app(settings: Settings) -> Simulator:
     streams = StreamWriter(writer.words)
     calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
     wires = [Room(row, OpenAIWire(row, streams)) for row in rows()]
-    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, wires)
+
+    def stranger(name: str) -> Room | None:
+        row = plain_row(name)
+        return Room(row, OpenAIWire(row, streams)) if row is not None else None
+
+    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, wires, stranger)
 
 
 def run() -> int:

@@ -1,6 +1,7 @@
 """`python -m common.contracts.generate [--check]`: what the code says of itself, as files.
 
-Writes the golden JSON Schemas and examples of every event, the page about them, and `.env.example`. With `--check` it
+Writes the golden JSON Schemas and examples of every event, the page about them, `.env.example`, and in the compose file
+the lines that pass providers' keys on. With `--check` it
 writes nothing, names what differs and exits with 1: a contract changes by a commit that shows it, never on the side.
 Settings are found by the table of services; they are imported by name here, since common knows no service.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -18,11 +20,15 @@ from common.contracts import page
 from common.contracts.events import EVENTS
 from common.contracts.schemas import schema_of
 from common.contracts.topology import SERVICES, Service
+from common.providers.registry import PROVIDERS
 from common.settings import Settings, example_of
 
 GOLDEN = Path("libs/common/contracts")
 PAGE = Path("docs/contracts.md")
 EXAMPLE_OF_SETTINGS = Path(".env.example")
+COMPOSE = Path("docker-compose.yml")
+
+_KEYS = re.compile(r"(?P<head>^ *# provider keys: .*\n)(?:.*\n)*?(?P<tail>^ *# end of provider keys\n)", re.MULTILINE)
 
 _RUNNER = ("tollgate.settings", "RunnerSettings")
 _HEAD_OF_SETTINGS = """\
@@ -51,14 +57,14 @@ def generated() -> dict[Path, str]:
 
 def differences(root: Path) -> list[str]:
     """What in a checkout is not as it would be generated: paths, each with what is wrong."""
-    made = generated()
+    made = {**generated(), **_compose(root)}
     wrong = [f"{path} is {'missing' if text is None else 'out of date'}" for path, text in _stale(root, made)]
     return wrong + [f"{path} belongs to no event" for path in _leftovers(root, made)]
 
 
 def write(root: Path) -> list[str]:
     """Bring a checkout up to date; returns the paths that were written or removed."""
-    made = generated()
+    made = {**generated(), **_compose(root)}
     changed = [path for path, _ in _stale(root, made)]
     for path in changed:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +95,15 @@ def main(arguments: list[str] | None = None) -> int:
     said = differences(given.root) if given.check else [f"wrote {path}" for path in write(given.root)]
     sys.stdout.writelines(f"{line}\n" for line in said)
     return 1 if given.check and said else 0
+
+
+def _compose(root: Path) -> dict[Path, str]:
+    """The compose file with one line for each provider's key, between its two markers; nothing where there is none."""
+    text = _text(root / COMPOSE)
+    if text is None:
+        return {}
+    lines = "".join(f"      {row.env}:\n" for row in PROVIDERS.values() if row.env)
+    return {COMPOSE: _KEYS.sub(lambda found: found["head"] + lines + found["tail"], text)}
 
 
 def _stale(root: Path, made: dict[Path, str]) -> list[tuple[Path, str | None]]:

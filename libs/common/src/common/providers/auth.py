@@ -13,6 +13,7 @@ AUTH_SCHEMES: Mapping[AuthScheme, Callable[[str], Headers]] = MappingProxyType(
     {
         "bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),),
         "api-key": lambda secret: ((b"api-key", secret.encode()),),
+        "optional-bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),) if secret else (),
         "none": lambda secret: (),
     }
 )

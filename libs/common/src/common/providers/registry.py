@@ -15,7 +15,7 @@ from typing import Literal
 Wire = Literal["openai"]
 """The languages that providers speak; each is one module of the gateway."""
 
-AuthScheme = Literal["bearer", "api-key", "none"]
+AuthScheme = Literal["bearer", "api-key", "optional-bearer", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
 
@@ -42,6 +42,10 @@ NO_STREAM_OPTIONS = "no_stream_options"
 """Refuses `stream_options`; sends usage in a stream unasked."""
 MAX_TOKENS_ONLY = "max_tokens_only"
 """Knows `max_tokens` but not its successor `max_completion_tokens`."""
+REFUSES_KEYS_WITH_400 = "refuses_keys_with_400"
+"""Answers a key that it does not know with 400, as if the request were at fault."""
+NEEDS_NO_KEY = "needs_no_key"
+"""May be called without a credential: somebody's own machine."""
 
 
 _openai = partial(ProviderRow, wire="openai")
@@ -101,6 +105,77 @@ _ROWS = (
         genai_prices_id="deepseek",
         makes=("deepseek",),
         flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="azure",
+        display_name="Azure OpenAI",
+        base_url="",  # https://<resource>.openai.azure.com/openai/v1: the resource is each customer's own
+        auth="api-key",
+        env="AZURE_OPENAI_API_KEY",
+        key_url="https://portal.azure.com",
+        genai_prices_id="azure",
+    ),
+    _openai(
+        type="xai",
+        display_name="xAI",
+        base_url="https://api.x.ai/v1",
+        env="XAI_API_KEY",
+        key_url="https://console.x.ai",
+        genai_prices_id="x-ai",
+        makes=("grok-",),
+        flags=frozenset({REFUSES_KEYS_WITH_400}),
+    ),
+    _openai(
+        type="cerebras",
+        display_name="Cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        env="CEREBRAS_API_KEY",
+        key_url="https://cloud.cerebras.ai",
+        genai_prices_id="cerebras",
+    ),
+    _openai(
+        type="perplexity",
+        display_name="Perplexity",
+        base_url="https://api.perplexity.ai",
+        env="PERPLEXITY_API_KEY",
+        key_url="https://www.perplexity.ai/account/api/keys",
+        genai_prices_id="perplexity",
+        makes=("sonar",),
+        flags=frozenset({NO_STREAM_OPTIONS, MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="fireworks",
+        display_name="Fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        env="FIREWORKS_API_KEY",
+        key_url="https://app.fireworks.ai/settings/users/api-keys",
+        genai_prices_id="fireworks",
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="huggingface",
+        display_name="Hugging Face",
+        base_url="https://router.huggingface.co/v1",
+        env="HF_TOKEN",
+        key_url="https://huggingface.co/settings/tokens",
+        genai_prices_id="huggingface_novita",  # the router's largest server; others differ by a little
+        flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    _openai(
+        type="ollama",
+        display_name="Ollama",
+        base_url="http://localhost:11434/v1",
+        auth="optional-bearer",
+        env="OLLAMA_API_KEY",
+        flags=frozenset({MAX_TOKENS_ONLY, NEEDS_NO_KEY}),
+    ),
+    _openai(
+        type="vllm",
+        display_name="vLLM",
+        base_url="http://localhost:8000/v1",
+        auth="optional-bearer",
+        env="VLLM_API_KEY",
+        flags=frozenset({NEEDS_NO_KEY}),
     ),
     _openai(
         type="custom",

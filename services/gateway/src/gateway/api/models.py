@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from common.providers.registry import makers_of
+from common.providers.registry import PROVIDERS, makers_of
 
 from gateway.mirrors.catalog import Model
 from gateway.mirrors.keys import ApiKey
@@ -41,7 +41,7 @@ def _models(planner: Planner) -> list[dict[str, Any]]:
     callable_types = {
         model.provider_type
         for model in planner.catalog.models()
-        if planner.credentials.of_provider(model.provider_type) and planner.catalog.instances(model.provider_type)
+        if planner.credential_of(PROVIDERS[model.provider_type]) and planner.catalog.instances(model.provider_type)
     }
     return [
         _model(_name(planner, model), model.created, model.provider_type)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from common.contracts.snapshots import DeploymentSnapshot, ProviderSnapshot
 from common.providers.auth import AUTH_SCHEMES
-from common.providers.registry import PROVIDERS, ProviderRow, makers_of
+from common.providers.registry import NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
+from common.secret import Secret
 
 from gateway.mirrors.catalog import Catalog, Model
 from gateway.mirrors.credentials import Credential, Credentials
@@ -70,6 +71,10 @@ class Planner:
         places = self._qualified(name) or self._bare(name)
         return self._assemble(name, None, places) if places else None
 
+    def credential_of(self, row: ProviderRow) -> Credential | None:
+        """What a provider is called with; None when there is nothing."""
+        return self.credentials.of_provider(row.type) or _without_key(row)
+
     def _qualified(self, name: str) -> list[tuple[ProviderSnapshot, Model, str]]:
         provider, slash, rest = name.partition("/")
         return self._places(DeploymentSnapshot(provider=provider, model=rest)) if slash else []
@@ -97,7 +102,7 @@ class Planner:
         deployments, missing = [], []
         for provider, model, model_name in places:
             row = PROVIDERS[provider.provider_type]
-            credential = self.credentials.of_provider(row.type)
+            credential = self.credential_of(row)
             if credential is None:
                 missing.append(row)
             else:
@@ -130,6 +135,11 @@ class Planner:
                 ]
             ),
         )
+
+
+def _without_key(row: ProviderRow) -> Credential | None:
+    """What is shown to a provider that wants nothing shown; None for all others."""
+    return Credential("", row.type, 0, Secret(""), None, on_simulator=False) if NEEDS_NO_KEY in row.flags else None
 
 
 def simulated(simulator_url: str, row: ProviderRow) -> str:

@@ -5,6 +5,7 @@ Adding a provider is adding a row. `prefixes` are `/<provider>` and the path of 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ IdShape = Literal["chatcmpl", "chatcmpl-uuid", "hex", "uuid", "gen"]
 UsagePlace = Literal["own", "last", "after"]
 """Of a stream's usage: in a chunk of its own without choices, in the chunk with the finish reason, or in one more
 chunk with choices after that."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ _ROWS = (
     ),
     Row(
         name="azure",
-        prefixes=("/azure/openai/v1",),
+        prefixes=("/azure/openai/v1", "/azure/v1", "/azure"),
         models=("gpt-4o", "gpt-4o-mini", "gpt-4.1"),
         is_strict=True,
         errors="azure",
@@ -248,3 +251,10 @@ _ROWS = (
 def rows() -> tuple[Row, ...]:
     """Every provider of this wire."""
     return _ROWS
+
+
+def plain_row(name: str) -> Row | None:
+    """A provider that has no row: plain ways, and no models but those it is asked for; None for what is no name, or
+    the name of something else."""
+    is_known = name == "control" or any(row.name == name for row in _ROWS)
+    return None if is_known or not _NAME.fullmatch(name) else Row(name=name, prefixes=(), models=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from common.providers.registry import ProviderRow
+from common.providers.registry import REFUSES_KEYS_WITH_400, ProviderRow
 
 from gateway.providers.errors import ProviderFailed, class_of_status
 
@@ -29,6 +29,8 @@ def decode_error(status: int, body: bytes, provider: ProviderRow, retry_after_ms
         status = next((named for name in ("code", "status_code") if (named := _status(error.get(name)))), status)
     failure = class_of_status(status)
     words = _text(error.get("message")) or _text(error.get("detail")) or f"{provider.display_name} answered {status}"
+    if status == 400 and REFUSES_KEYS_WITH_400 in provider.flags and "api key" in words.lower():
+        failure = "auth"
     if failure == "auth":  # what a provider says of our credential may show some of it
         words = f"{provider.display_name} refused our credential"
     return ProviderFailed(
