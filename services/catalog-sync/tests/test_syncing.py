@@ -39,7 +39,8 @@ async def price_of(running: Any, name: str, at: datetime = LATER) -> str | None:
 async def test_the_packaged_catalog_is_there_when_the_service_is_ready(run: Any) -> None:
     async with run() as running:
         answer = await running.public.get(MODELS, params={"limit": 1000})
-        assert int(answer.headers["x-total-count"]) >= 351
+        assert int(answer.headers["x-total-count"]) >= 1000
+        assert len({one["provider_name"] for one in answer.json()}) >= 9
         [gpt4] = [one for one in (await running.public.get(MODELS, params={"provider": "openai", "search": "gpt-4"})).json()
                   if one["name"] == "gpt-4"]  # fmt: skip
         assert (gpt4["cost_per_1m_input"], gpt4["cost_per_1m_output"]) == (30, 60)
@@ -56,7 +57,10 @@ async def test_the_packaged_catalog_is_there_when_the_service_is_ready(run: Any)
 
 async def _assert_the_bucket_equals_the_table(running: Any) -> None:
     bucket = await running.bucket()
-    rows = await running.database.fetch("SELECT id, provider_type, name, names, context_length, enabled FROM models")
+    rows = await running.database.fetch(
+        "SELECT id, provider_type, name, names, context_length, enabled FROM models WHERE provider_type = ANY($1)",
+        list(PROVIDERS),
+    )
     prices = await running.database.fetch("SELECT model_id, version FROM prices")
     assert len(bucket) == len(rows) + len(PROVIDERS)
     versions: dict[str, set[str]] = {}
@@ -67,6 +71,22 @@ async def _assert_the_bucket_equals_the_table(running: Any) -> None:
         assert (told.provider_type, told.name, list(told.names)) == (row["provider_type"], row["name"], row["names"])
         assert (told.context_length, told.enabled) == (row["context_length"], row["enabled"])
         assert {price.version for price in told.prices} == versions.get(row["id"], set())
+
+
+async def test_models_that_cannot_be_called_are_listed_disabled_and_told_to_no_gateway(
+    run: Any, small_source: Any, list_model: Any
+) -> None:
+    small_source.models = (list_model("voyage", "voyage-3", ("0.06", "0")), list_model("openai", "gpt-4", ("30", "60")))
+    async with run(small_source) as running:
+        everything = {one["name"]: one for one in (await running.public.get(MODELS)).json()}
+        assert {name: one["enabled"] for name, one in everything.items()} == {"voyage-3": False, "gpt-4": True}
+        assert everything["voyage-3"]["provider_name"] == "Voyage AI"
+        enabled = await running.public.get(MODELS, params={"enabled": "true"})
+        assert [one["name"] for one in enabled.json()] == ["gpt-4"]
+        await running.admin.patch(f"{MODELS}/{everything['voyage-3']['id']}", json={"enabled": True})
+        await running.settled()
+        told = [key for key in await running.bucket() if key.startswith("model.")]
+        assert told == [f"model.{everything['gpt-4']['id']}"]
 
 
 async def test_every_provider_type_has_a_default_instance_and_some_wait_for_their_address(running: Any) -> None:

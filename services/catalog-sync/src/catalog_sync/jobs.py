@@ -27,6 +27,7 @@ FIRST_SOURCE = "packaged"
 _COMPARE_SECONDS = 300.0
 _RETRY_SECONDS = 2.0
 _READ_SECONDS = 30.0
+_SILENCE_SECONDS = 1.0
 
 _OUTAGE = (OSError, NatsError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -86,13 +87,29 @@ class Upkeep:
 
 
 async def read_bucket(bus: Bus, name: str) -> dict[str, bytes]:
-    """Every key of a bucket with its present value; raises what NATS raises when it cannot be read."""
+    """Every key of a bucket with its present value; raises what NATS raises when it cannot be read.
+
+    The watcher's own sign that everything came (None) may arrive before the last entries do; so the bucket's last
+    revision is waited for, too, unless nothing more comes because that very entry is gone.
+    """
     found: dict[str, bytes] = {}
     store = await bus.jetstream.key_value(name)
+    state = (await bus.jetstream.stream_info(f"KV_{name}")).state
+    last, reached, has_sign = state.last_seq if state.messages else 0, 0, False
     watcher: Any = await store.watchall()
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            while (entry := await watcher.updates(timeout=_READ_SECONDS)) is not None:
+            while reached < last or not has_sign:
+                try:
+                    entry = await watcher.updates(timeout=_SILENCE_SECONDS if has_sign else _READ_SECONDS)
+                except (NatsError, TimeoutError):
+                    if not has_sign:
+                        raise
+                    break
+                if entry is None:
+                    has_sign = True
+                    continue
+                reached = max(reached, entry.revision or 0)
                 if entry.operation not in (KV_DEL, KV_PURGE):
                     found[entry.key] = entry.value or b""
     finally:

@@ -51,7 +51,7 @@ class ModelEntry(BaseModel):
             cost_per_1m_input=rates.get("input_tokens"),
             cost_per_1m_output=rates.get("output_tokens"),
             context_length=facts.context_length,
-            enabled=model.enabled,
+            enabled=entry.enabled,
             capabilities=list(facts.capabilities),
             max_output_tokens=facts.max_output_tokens,
             cost_per_1m_cached_input=rates.get("cached_input_tokens"),

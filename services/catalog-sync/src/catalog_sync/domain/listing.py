@@ -50,8 +50,10 @@ class ListedPrice:
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """One model of a source, with its schedule of prices by rising start."""
+    """One model of a source, with its schedule of prices by rising start. `is_deprecated` where no date is known."""
 
     facts: Facts
     prices: tuple[ListedPrice, ...] = ()
     is_deprecated: bool = False
+    ends_at: datetime | None = None
+    """When its provider will stop serving it, where a date is known."""

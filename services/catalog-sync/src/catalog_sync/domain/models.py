@@ -61,11 +61,13 @@ class PricedModel:
 
 @dataclass(frozen=True, slots=True)
 class ListedEntry:
-    """A model as the public list shows it: with its provider and the rates in force (None: no price is known)."""
+    """A model as the public list shows it: with its provider, whether it can be called, and the rates in force
+    (None: no price is known)."""
 
     model: Model
     provider_id: str
     provider_name: str
+    enabled: bool
     rates: Mapping[str, Decimal] | None
 
 

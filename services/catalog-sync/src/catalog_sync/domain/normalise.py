@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from common.pricing import Price, Rates, Tier
@@ -32,6 +33,7 @@ class SourcedModel:
     facts: Facts
     prices: tuple[Price, ...] = ()
     is_deprecated: bool = False
+    ends_at: datetime | None = None
 
 
 def normalise(listed: Iterable[ListedModel]) -> tuple[SourcedModel, ...]:
@@ -45,7 +47,7 @@ def normalise(listed: Iterable[ListedModel]) -> tuple[SourcedModel, ...]:
         names = _free_names(one.facts, taken)
         taken.update((one.facts.provider_type, name) for name in names)
         facts = replace(one.facts, names=names)
-        models.append(SourcedModel(facts, prices_of(facts, one.prices), one.is_deprecated))
+        models.append(SourcedModel(facts, prices_of(facts, one.prices), one.is_deprecated, one.ends_at))
     return tuple(models)
 
 

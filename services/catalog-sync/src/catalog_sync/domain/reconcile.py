@@ -79,18 +79,23 @@ def _moments(ours: Sequence[Price], theirs: Sequence[Price], now: datetime) -> l
 
 
 def _addition(sourced: SourcedModel, source: str, now: datetime) -> Change:
-    model = Model(sourced.facts, source, now, now, deprecated_at=now if sourced.is_deprecated else None)
+    model = Model(sourced.facts, source, now, now, deprecated_at=_deprecated_at(sourced, None, now))
     return Change(PricedModel(model, sourced.prices), sourced.prices)
 
 
 def _change(found: PricedModel, sourced: SourcedModel, now: datetime) -> Change | None:
     model = found.model
     prices = prices_to_add(model.id, found.prices, sourced.prices, now)
-    deprecated_at = (model.deprecated_at or now) if sourced.is_deprecated else None
+    deprecated_at = _deprecated_at(sourced, model.deprecated_at, now)
     after = replace(model, facts=sourced.facts, deprecated_at=deprecated_at, gone_at=None)
     if after == model and not prices:
         return None
     return Change(PricedModel(replace(after, updated_at=now), found.prices + prices), prices)
+
+
+def _deprecated_at(sourced: SourcedModel, before: datetime | None, now: datetime) -> datetime | None:
+    """The date that the source gives; without one, since when we have heard it is deprecated."""
+    return sourced.ends_at or ((before or now) if sourced.is_deprecated else None)
 
 
 def _gone(one: PricedModel, now: datetime) -> PricedModel:

@@ -22,12 +22,11 @@ from catalog_sync.domain.reconcile import Changes, reconcile
 from catalog_sync.domain.snapshots import (
     alias_key,
     alias_snapshot,
-    model_key,
-    model_snapshot,
     provider_key,
     provider_snapshot,
 )
 from catalog_sync.domain.syncs import SeenModel, Sighting, Sync, by_model
+from catalog_sync.flows.models import told_of
 from catalog_sync.flows.transactions import SOURCE, Transactions, audited
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source, SourceUnreadable
@@ -149,7 +148,8 @@ async def _write(connection: Connection, changes: Changes, source: str, now: dat
 
 
 def _told(changes: Changes) -> list[Message]:
-    return [_model_message(change.after) for change in (*changes.added, *changes.changed)]
+    both = (*changes.added, *changes.changed)
+    return [message for change in both for message in told_of(change.after)]
 
 
 def _synced(sync: Sync, changes: Changes) -> list[Message]:
@@ -166,16 +166,12 @@ def _synced(sync: Sync, changes: Changes) -> list[Message]:
 
 
 async def _everything(connection: Connection) -> list[Message]:
-    """What the bucket should hold."""
+    """What the bucket should hold: models that no gateway could call are not told."""
     bucket = CATALOG_BUCKET.name
     instances = await providers.all_providers(connection)
     named = await aliases.page_of_aliases(connection, None, None)
     return [
         *(snapshot(bucket, provider_key(one.id), provider_snapshot(one)) for one in instances),
-        *(_model_message(one) for one in await _ours(connection)),
+        *(message for one in await _ours(connection) for message in told_of(one)),
         *(snapshot(bucket, alias_key(one.id), alias_snapshot(one)) for one in named),
     ]
-
-
-def _model_message(priced: PricedModel) -> Message:
-    return snapshot(CATALOG_BUCKET.name, model_key(priced.model.id), model_snapshot(priced))

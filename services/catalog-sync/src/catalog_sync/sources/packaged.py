@@ -6,19 +6,23 @@ for a service tier; here its answers are only put into our words. A test compare
 Its names: `…_mtok` are prices per million tokens and become rates of our buckets. Every other unit becomes a rate per
 one of it, under the package's own name for what is counted (`web_searches`, `input_audio_seconds` …), `requests` as
 `request`. Spellings that are patterns are left out: only a plain one is a name. What has no name that its provider takes
-(a family of fine-tunes) is no model.
+(a family of fine-tunes) is no model. A package's provider that serves through a router is a part of that router's type,
+and its models have the router's name for it behind theirs (`…:cerebras` at Hugging Face).
+
+What the package does not say (the longest output, what a model can do, when it ends) comes from `facts.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 from typing import Any
 
-from common.providers.registry import PROVIDERS, ProviderRow
+from common.providers.registry import PROVIDERS
 from genai_prices import data_snapshot
 from genai_prices.data_units import unit_data
 from genai_prices.types import (
@@ -35,6 +39,7 @@ from genai_prices.types import (
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
+from catalog_sync.sources.facts import KnownFacts, read_facts
 from catalog_sync.sources.source import SourceUnreadable
 
 _SERVICE_TIER = "service_tier"
@@ -59,46 +64,102 @@ _BUCKETS: Mapping[str, str] = MappingProxyType(
 """Prices per million tokens of our buckets; where two lead to one bucket the later, narrower one holds."""
 
 
+_ONLY_LISTED: Mapping[str, str] = MappingProxyType(
+    {
+        "anthropic": "anthropic",
+        "arcee": "arcee",
+        "avian": "avian",
+        "azure": "azure",
+        "baseten": "baseten",
+        "bedrock": "aws",
+        "cerebras": "cerebras",
+        "cloudflare": "cloudflare",
+        "cohere": "cohere",
+        "databricks": "databricks",
+        "doubleword": "doubleword",
+        "elevenlabs": "elevenlabs",
+        "fireworks": "fireworks",
+        "google": "google",
+        "meta": "meta",
+        "minimax": "minimax",
+        "modal": "modal",
+        "moonshot": "moonshotai",
+        "novita": "novita",
+        "ovhcloud": "ovhcloud",
+        "perplexity": "perplexity",
+        "voyage": "voyageai",
+        "xai": "x-ai",
+        "zai": "zai",
+        "zhipu": "zhipuai",
+    }
+)
+"""The package's name of a type that the registry has no row of, or none that names the package's provider."""
+
+_ROUTED_PREFIX, _ROUTER = "huggingface_", "huggingface"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the package's providers: whose models they are for us, and what stands behind their names."""
+
+    provider_type: str
+    package_id: str
+    suffix: str = ""
+
+
+def parts(package_ids: Iterable[str]) -> tuple[Part, ...]:
+    """Which of the package's providers (by id) are models of which of our types."""
+    present = set(package_ids)
+    own = {kind: package_id for kind, package_id in _ONLY_LISTED.items() if package_id in present}
+    own |= {row.type: row.genai_prices_id for row in PROVIDERS.values() if row.genai_prices_id in present}
+    routed = sorted(each for each in present if each.startswith(_ROUTED_PREFIX))
+    return (
+        *(Part(kind, package_id) for kind, package_id in own.items()),
+        *(Part(_ROUTER, each, f":{each.removeprefix(_ROUTED_PREFIX)}") for each in routed),
+    )
+
+
 class PackagedSource:
     """Reads the installed package; there is no network in it."""
 
     name = "packaged"
 
     async def read(self) -> tuple[ListedModel, ...]:
-        """Every model of every provider that we can call; SourceUnreadable when the package is not as we know it."""
+        """Every model of every type that is listed; SourceUnreadable when the package is not as we know it."""
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> tuple[ListedModel, ...]:
         try:
             providers = {provider.id: provider for provider in data_snapshot.get_snapshot().providers}
+            facts = read_facts()
             return tuple(
-                listed
-                for row in PROVIDERS.values()
-                if row.genai_prices_id in providers
-                for listed in list_models(row, providers[row.genai_prices_id])
+                listed for part in parts(providers) for listed in list_models(part, providers[part.package_id], facts)
             )
         except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
             raise SourceUnreadable(f"the packaged prices cannot be read: {type(error).__name__}") from error
 
 
-def list_models(row: ProviderRow, provider: Provider) -> Iterator[ListedModel]:
-    """The models of one provider."""
+def list_models(part: Part, provider: Provider, known: KnownFacts) -> Iterator[ListedModel]:
+    """The models of one provider; `known` completes what the package does not say."""
     for model in provider.models:
         equals = tuple(_plain_names(model.match))
         name = model.id if model.is_match(model.id) else next(iter(equals), None)
         if name is not None:
+            known_facts = known.of(part.provider_type, (name, *equals))
             yield ListedModel(
                 Facts(
-                    provider_type=row.type,
-                    name=name,
+                    provider_type=part.provider_type,
+                    name=name + part.suffix,
                     display_name=model.name or model.id,
                     description=model.description or "",
-                    names=equals,
-                    context_length=model.context_window,
-                    capabilities=capabilities_of(name),
+                    names=tuple(one + part.suffix for one in equals),
+                    context_length=model.context_window or known_facts.context_length,
+                    max_output_tokens=known_facts.max_output_tokens,
+                    capabilities=known_facts.capabilities or capabilities_of(name),
                 ),
                 tuple(_schedule(model)),
                 bool(model.deprecated),
+                known_facts.ends_at,
             )
 
 

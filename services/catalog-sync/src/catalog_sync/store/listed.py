@@ -1,5 +1,6 @@
 """What the public list asks: models with their provider and the rates in force. The provider shown is the default
-instance of the model's type; names sort by code point, so that the order does not hang on the server's locale."""
+instance of the model's type; a model is enabled where it is and an instance of its type is. Names sort by code point, so
+that the order does not hang on the server's locale."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import asyncpg
 from common.postgres.pool import Connection
 
 from catalog_sync.domain.models import ListedEntry, ModelFilter
+from catalog_sync.domain.provider_types import display_name_of
+from catalog_sync.domain.providers import default_id
 from catalog_sync.store.models import model_of
 
 
@@ -18,7 +21,8 @@ async def listed_models(
 ) -> list[ListedEntry]:
     """A part of the models asked for. `sort`: name, price or context_length, `-` before it reverses; nulls last."""
     rows = await connection.fetch(
-        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates"
+        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates,"
+        " EXISTS (SELECT 1 FROM providers e WHERE e.provider_type = m.provider_type AND e.enabled) AS is_served"
         " FROM models m LEFT JOIN providers p ON p.name = m.provider_type"
         " LEFT JOIN LATERAL (SELECT r.rates FROM prices r WHERE r.model_id = m.id AND r.starts_at <= $8"
         " ORDER BY r.starts_at DESC, r.id DESC LIMIT 1) current ON true"
@@ -27,7 +31,8 @@ async def listed_models(
         " AND ($2::text IS NULL OR strpos(lower(m.name), lower($2)) > 0"
         " OR strpos(lower(m.display_name), lower($2)) > 0 OR strpos(lower(m.description), lower($2)) > 0)"
         " AND ($3::text IS NULL OR $3 = ANY(m.capabilities))"
-        " AND ($4::boolean IS NULL OR m.enabled = $4)"
+        " AND ($4::boolean IS NULL OR $4 = (m.enabled"
+        " AND EXISTS (SELECT 1 FROM providers e WHERE e.provider_type = m.provider_type AND e.enabled)))"
         " ORDER BY CASE WHEN $5 = 'price' THEN (current.rates->>'input_tokens')::numeric END NULLS LAST,"
         " CASE WHEN $5 = '-price' THEN (current.rates->>'input_tokens')::numeric END DESC NULLS LAST,"
         " CASE WHEN $5 = 'context_length' THEN m.context_length END NULLS LAST,"
@@ -55,7 +60,8 @@ async def count_models(connection: Connection, asked: ModelFilter) -> int:
         " AND ($2::text IS NULL OR strpos(lower(m.name), lower($2)) > 0"
         " OR strpos(lower(m.display_name), lower($2)) > 0 OR strpos(lower(m.description), lower($2)) > 0)"
         " AND ($3::text IS NULL OR $3 = ANY(m.capabilities))"
-        " AND ($4::boolean IS NULL OR m.enabled = $4)",
+        " AND ($4::boolean IS NULL OR $4 = (m.enabled"
+        " AND EXISTS (SELECT 1 FROM providers e WHERE e.provider_type = m.provider_type AND e.enabled)))",
         asked.provider,
         asked.search,
         asked.capability,
@@ -67,7 +73,8 @@ async def count_models(connection: Connection, asked: ModelFilter) -> int:
 async def listed_model(connection: Connection, model_id: str, now: datetime) -> ListedEntry | None:
     """One model as the list shows it."""
     row = await connection.fetchrow(
-        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates"
+        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates,"
+        " EXISTS (SELECT 1 FROM providers e WHERE e.provider_type = m.provider_type AND e.enabled) AS is_served"
         " FROM models m LEFT JOIN providers p ON p.name = m.provider_type"
         " LEFT JOIN LATERAL (SELECT r.rates FROM prices r WHERE r.model_id = m.id AND r.starts_at <= $2"
         " ORDER BY r.starts_at DESC, r.id DESC LIMIT 1) current ON true WHERE m.id = $1",
@@ -81,7 +88,8 @@ def _entry(row: asyncpg.Record) -> ListedEntry:
     rates = row["rates"]
     return ListedEntry(
         model=model_of(row),
-        provider_id=row["provider_id"] or row["provider_type"],
-        provider_name=row["provider_name"] or row["provider_type"],
+        provider_id=row["provider_id"] or default_id(row["provider_type"]),
+        provider_name=row["provider_name"] or display_name_of(row["provider_type"]),
+        enabled=row["enabled"] and row["is_served"],
         rates=None if rates is None else {name: Decimal(rate) for name, rate in rates.items()},
     )
