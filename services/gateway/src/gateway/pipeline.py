@@ -202,7 +202,12 @@ class Pipeline:
         )
         async with response:
             async for piece in response.chunks():
-                await self._hand_on(call, decoder, decoder.feed(piece))
+                events = decoder.feed(piece)
+                if call.has_started and decoder.failure is None:  # nearly every chunk of every stream
+                    if events:
+                        await call.client.write(events)
+                else:
+                    await self._hand_on(call, decoder, events)
                 if decoder.is_done:
                     await _read_out(response)
                     break

@@ -44,6 +44,7 @@ class Publisher:
         self._inbox = self._client.new_inbox()
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._next = 0
+        self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
         """Listen for acknowledgements."""
@@ -53,12 +54,11 @@ class Publisher:
         """Publish and wait; the sequence it was stored under. Raises NotStored."""
         if not self._client.is_connected or len(self._waiting) >= _MAX_WAITING:
             raise NotStored("not connected")
-        loop = asyncio.get_running_loop()
         self._next += 1
         token = str(self._next)
-        stored: asyncio.Future[int] = loop.create_future()
+        stored: asyncio.Future[int] = self._loop.create_future()
         self._waiting[token] = stored
-        timer = loop.call_later(timeout_seconds, _give_up, stored)
+        timer = self._loop.call_later(timeout_seconds, _give_up, stored)
         try:
             await self._client.publish(subject, body, reply=f"{self._inbox}.{token}", headers=dict(headers))
             return await stored

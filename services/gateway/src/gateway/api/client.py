@@ -7,9 +7,9 @@ provider is working for this client, and cancels that work, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from gateway.shapes import ErrorAnswer, Header, Refusal
 
@@ -27,12 +27,11 @@ class ClientGone(Exception):
 class Client:
     """One request's client."""
 
-    __slots__ = ("_receive", "_send", "_watcher", "extra_headers", "headers", "is_gone", "path", "request_id", "status")
+    __slots__ = ("_receive", "_send", "extra_headers", "headers", "is_gone", "path", "request_id", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self._receive = receive
         self._send = send
-        self._watcher: asyncio.Task[None] | None = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
         self.request_id = request_id
@@ -45,52 +44,36 @@ class Client:
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > max_bytes:
             raise Refusal("request_too_large", str(max_bytes))
-        pieces, size = [], 0
         try:
-            async with asyncio.timeout(seconds):
+            with _Limit(seconds):
                 message = await self._receive()  # nearly always all of it
                 if not message.get("more_body") and message["type"] == "http.request":
                     return _bounded(message.get("body", b""), max_bytes)
-                while True:
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    pieces.append(_bounded(message.get("body", b""), max_bytes, size))
-                    size += len(pieces[-1])
-                    if not message.get("more_body"):
-                        return b"".join(pieces)
-                    message = await self._receive()
+                return await self._rest(message, max_bytes)
         except TimeoutError:
             raise Refusal("invalid_request", f"the body did not arrive within {seconds:g} s") from None
 
-    @contextmanager
-    def watch(self, longest_seconds: float) -> Iterator[None]:
+    async def _rest(self, message: MutableMapping[str, Any], max_bytes: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            pieces.append(_bounded(message.get("body", b""), max_bytes, size))
+            size += len(pieces[-1])
+            if not message.get("more_body"):
+                return b"".join(pieces)
+            message = await self._receive()
+
+    def watch(self, longest_seconds: float) -> _Watch:
         """While inside, a hang-up cancels the current task's work and comes out as ClientGone. So does taking longer
         than this: who does not read what it asked for must not hold anything for ever."""
-        worker = asyncio.current_task()
-        assert worker is not None
-        limit = asyncio.get_running_loop().call_later(longest_seconds, self._give_up, worker)
-        self._watcher = asyncio.create_task(self._await_hangup(worker))
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self.is_gone:
-                raise
-            worker.uncancel()
-            raise ClientGone from None
-        finally:
-            limit.cancel()
-            self._watcher.cancel()
-            self._watcher = None
+        return _Watch(self, longest_seconds)
 
-    async def _await_hangup(self, worker: asyncio.Task[Any]) -> None:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self._give_up(worker)
-
-    def _give_up(self, worker: asyncio.Task[Any]) -> None:
-        if not self.is_gone:
-            self.is_gone = True
-            worker.cancel()
+    async def hangup(self) -> None:
+        """Return once the client has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
 
     async def answer(self, status: int, body: bytes, headers: Sequence[Header] = (), content: Header = _JSON) -> None:
         """Send a whole answer."""
@@ -116,9 +99,9 @@ class Client:
         ]
         await self._send({"type": "http.response.start", "status": 200, "headers": sent})
 
-    async def write(self, events: bytes) -> None:
+    def write(self, events: bytes) -> Awaitable[None]:
         """Send a part of a stream; waits while the client does not keep up."""
-        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        return self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def end(self, events: bytes = b"") -> None:
         """Send the last part of a stream."""
@@ -130,3 +113,62 @@ def _bounded(piece: bytes, max_bytes: int, before: int = 0) -> bytes:
     if before + len(piece) > max_bytes:
         raise Refusal("request_too_large", str(max_bytes))
     return piece
+
+
+class _Limit:
+    """While inside, the current task's work ends with TimeoutError after so many seconds.
+
+    What `asyncio.timeout` does, at a third of its cost: every call passes here twice.
+    """
+
+    __slots__ = ("_cancelled_before", "_timer", "_worker", "is_over")
+
+    def __init__(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        worker = asyncio.current_task(loop)
+        assert worker is not None
+        self._worker = worker
+        self._cancelled_before = worker.cancelling()
+        self._timer = loop.call_later(seconds, self.end)
+        self.is_over = False
+
+    def end(self) -> None:
+        """End the work."""
+        if not self.is_over:
+            self.is_over = True
+            self._worker.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self.is_over and self._worker.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
+            raise TimeoutError from None
+
+
+class _Watch(_Limit):
+    """While inside, a client that hangs up, or takes too long, ends the current task's work with ClientGone."""
+
+    __slots__ = ("_client", "_watcher")
+
+    def __init__(self, client: Client, longest_seconds: float) -> None:
+        super().__init__(longest_seconds)
+        self._client = client
+        self._watcher = asyncio.create_task(self._await_hangup())
+
+    async def _await_hangup(self) -> None:
+        await self._client.hangup()
+        self.end()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        self._client.is_gone |= self.is_over
+        try:
+            super().__exit__(kind, error, trace)
+        except TimeoutError:
+            raise ClientGone from None
