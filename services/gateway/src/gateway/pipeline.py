@@ -188,7 +188,9 @@ class Pipeline:
         async with response:
             body = await response.body(self.max_answer_bytes)
         created = int(call.log.started_at.timestamp())
-        answer = WIRES[deployment.provider.wire].decode_response(body, deployment.provider, created)
+        answer = WIRES[deployment.provider.wire].decode_response(
+            body, deployment.provider, created, deployment.model_name
+        )
         attempt = call.attempt
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
@@ -198,7 +200,7 @@ class Pipeline:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
         created = int(call.log.started_at.timestamp())
         decoder = call.decoder = WIRES[deployment.provider.wire].decode_stream(
-            deployment.provider, call.request.wants_usage, created
+            deployment.provider, call.request.wants_usage, created, deployment.model_name
         )
         async with response:
             async for piece in response.chunks():

@@ -79,14 +79,15 @@ class Wire:
 
     `encode_request` takes the client's members, the provider, its name of the model, the output maximum in tokens and
     whether to stream; it raises ProviderFailed ("untranslatable") for content that the provider has no word for.
-    `decode_response` takes a body, the provider and the answer's creation (seconds since 1970). `decode_error` takes
-    status, body, provider and the delay that its headers ask for (milliseconds). `reports_as_openai`: its raw usage is
-    what OpenAI's clients know, and may be shown to them. `stream_type` begins the content type of its streams.
+    `decode_response` takes a body, the provider, and for providers whose answers do not say so when the answer was made
+    (seconds since 1970) and the name of the model that was asked. `decode_error` takes status, body, provider and the
+    delay that its headers ask for (milliseconds). `reports_as_openai`: its raw usage is what OpenAI's clients know, and
+    may be shown to them. `stream_type` begins the content type of its streams.
     """
 
     encode_request: Callable[[Members, ProviderRow, str, int, bool], Outgoing]
-    decode_response: Callable[[bytes, ProviderRow, int], Answer]
-    decode_stream: Callable[[ProviderRow, bool, int], StreamDecoder]
+    decode_response: Callable[[bytes, ProviderRow, int, str], Answer]
+    decode_stream: Callable[[ProviderRow, bool, int, str], StreamDecoder]
     decode_usage: Callable[[Mapping[str, Any]], Usage | None]
     decode_error: Callable[[int, bytes, ProviderRow, int | None], ProviderFailed]
     reports_as_openai: bool = False

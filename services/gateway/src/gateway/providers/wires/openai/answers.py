@@ -45,7 +45,7 @@ class _Whole(msgspec.Struct):
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 
-def decode_response(body: bytes, provider: ProviderRow, _created: int = 0) -> Answer:
+def decode_response(body: bytes, provider: ProviderRow, _created: int = 0, _model: str = "") -> Answer:
     """Read a 200 answer. Raises ProviderFailed for what is no chat completion, or an error in one's place."""
     try:
         return _read(body, provider)

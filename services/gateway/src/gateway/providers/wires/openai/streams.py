@@ -66,7 +66,7 @@ class StreamDecoder:
     itself, last, to those who asked. `[DONE]` is kept back, too: it is sent once the call's event is safe.
     """
 
-    def __init__(self, provider: ProviderRow, wants_usage: bool, _created: int = 0) -> None:
+    def __init__(self, provider: ProviderRow, wants_usage: bool, _created: int = 0, _model: str = "") -> None:
         self._provider = provider
         self._wants_usage = wants_usage
         self._events = EventSplitter()
