@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
+from common.urls import LOCAL_HOSTS, ForbiddenUrl, UrlRules, rules_of
 from keyvault.domain.credentials import (
     Credential,
-    ForbiddenUrl,
     UnsupportedProvider,
     call_url,
     check_base_url,
@@ -25,11 +25,12 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 REAL = Credential("c", "groq", None, "Groq", "f1", 1, "2345", None, False, True, "active", "api", NOW, NOW)
 SIMULATED = replace(REAL, on_simulator=True, source="simulator")
 SIMULATOR = "http://127.0.0.1:8090"
+IN_DEVELOPMENT = rules_of(LOCAL_HOSTS)
 
 
 @pytest.mark.parametrize("url", ["https://api.example.com", "https://api.example.com/v1/", "https://8.8.8.8:8443/v1"])
 def test_a_public_https_url_is_taken_without_its_last_slash(url: str) -> None:
-    assert check_base_url(url, is_development=False) == url.rstrip("/")
+    assert check_base_url(url, UrlRules()) == url.rstrip("/")
 
 
 REFUSED = [
@@ -69,16 +70,16 @@ PRIVATE = [
 @pytest.mark.parametrize("is_development", [True, False])
 def test_a_url_that_must_not_be_called_is_refused(url: str, is_development: bool) -> None:
     if is_development and url in PRIVATE[:3]:
-        assert check_base_url(url, is_development=True) == url
+        assert check_base_url(url, IN_DEVELOPMENT) == url
         return
     with pytest.raises(ForbiddenUrl):
-        check_base_url(url, is_development=is_development)
+        check_base_url(url, IN_DEVELOPMENT if is_development else UrlRules())
 
 
 def test_this_machine_is_reached_by_http_in_development_only() -> None:
-    assert check_base_url("http://localhost:8090/v1", is_development=True) == "http://localhost:8090/v1"
+    assert check_base_url("http://localhost:8090/v1", IN_DEVELOPMENT) == "http://localhost:8090/v1"
     with pytest.raises(ForbiddenUrl):
-        check_base_url("http://localhost:8090/v1", is_development=False)
+        check_base_url("http://localhost:8090/v1", UrlRules())
 
 
 def test_a_secret_is_bound_to_its_host() -> None:

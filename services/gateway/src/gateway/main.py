@@ -39,6 +39,7 @@ from gateway.reaper import Reaper
 from gateway.routing.plan import Planner
 from gateway.settings import GatewaySettings
 from gateway.upstream.client import ClientLimits, Deadlines, UpstreamClient
+from gateway.upstream.guard import guarded
 from gateway.upstream.keyvault import KeyvaultDoor
 from gateway.waiting import bring_back, drain_journal
 
@@ -55,7 +56,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     traces = configure_traces("gateway", settings.otlp_endpoint, settings.trace_ratio)
     tasks = Tasks()
     bus = await connect(settings.nats_url, "gateway")
-    upstream = UpstreamClient(ClientLimits())
+    upstream = UpstreamClient(ClientLimits(), resolve=guarded(settings.url_rules))
     internal = UpstreamClient(ClientLimits(max_connections=64))
     scripts = read_scripts()
     redis = RedisLine(settings.redis, settings.redis_timeout, load_commands(scripts))

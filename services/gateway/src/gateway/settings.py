@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from common.settings import HttpUrl, Port, RedisUrl, Seconds, ServiceSettings
+from common.urls import LOCAL_HOSTS, AllowedHosts, UrlRules, rules_of
 from pydantic import Field, model_validator
 
 
@@ -49,6 +51,11 @@ class GatewaySettings(ServiceSettings):
         default=None,
         validation_alias="SIMULATOR_URL",
         description="simulator that answers for providers without a key; never in production",
+    )
+    provider_allowed_hosts: AllowedHosts = Field(
+        default="",
+        validation_alias="PROVIDER_ALLOWED_HOSTS",
+        description="hosts (host or host:port, separated by commas) that providers' URLs may name though they are private",
     )
     service_token: str = Field(
         min_length=32,
@@ -118,6 +125,13 @@ class GatewaySettings(ServiceSettings):
             return self.redis_url
         password = f":{quote(self.redis_password, safe='')}@" if self.redis_password else ""
         return f"redis://{password}{self.redis_address}/{self.redis_db}"
+
+    @property
+    def url_rules(self) -> UrlRules:
+        """Where calls may go: the public Internet, and indoors where the operator or the table of providers says."""
+        rows = (urlsplit(row.base_url).netloc for row in PROVIDERS.values())
+        simulated = f"{LOCAL_HOSTS},{urlsplit(self.simulator_url).netloc}" if self.simulator_url else ""
+        return rules_of(self.provider_allowed_hosts, simulated, *rows)
 
     @property
     def token(self) -> Secret:

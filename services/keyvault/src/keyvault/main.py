@@ -82,7 +82,7 @@ def run() -> None:
 async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, stack: AsyncExitStack) -> Means:
     marks = RefusalMarks.at(settings.redis_url)
     stack.push_async_callback(marks.close)
-    client = await stack.enter_async_context(Probes.client())
+    client = await stack.enter_async_context(Probes.client(settings.probe_rules))
     return Means(
         pool=backbone.pool,
         clock=clock,
@@ -91,6 +91,7 @@ async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, s
         marks=marks,
         probes=Probes(client),
         is_signup_open=settings.signup == "open",
+        rules=settings.url_rules,
         simulator_url=settings.simulator_url,
     )
 

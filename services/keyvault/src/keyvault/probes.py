@@ -15,9 +15,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import httpx2
+from common.http.guarded import guarded_client
 from common.providers.auth import AUTH_SCHEMES
 from common.providers.registry import ProviderRow
 from common.secret import Secret
+from common.urls import ForbiddenUrl, UrlRules
 
 ProbeStatus = Literal["ok", "refused", "rate_limited", "failed", "unreachable", "timed_out"]
 
@@ -46,10 +48,9 @@ class Probes:
         self._client = client
 
     @classmethod
-    def client(cls) -> httpx2.AsyncClient:
-        """The client that probes want: no redirects, and nothing (proxies, `.netrc`) taken from the environment."""
-        limits = httpx2.Limits(max_connections=10, max_keepalive_connections=0)
-        return httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=_DEADLINE_SECONDS, limits=limits)
+    def client(cls, rules: UrlRules) -> httpx2.AsyncClient:
+        """The client that probes want: guarded, since people may say where a provider is."""
+        return guarded_client(rules, _DEADLINE_SECONDS)
 
     async def ask(self, row: ProviderRow, base_url: str, secret: Secret) -> ProbeResult:
         """Call a provider at a base URL with a key."""
@@ -59,6 +60,8 @@ class Probes:
                 status, body = await self._get(row, base_url, secret)
         except (TimeoutError, httpx2.TimeoutException):
             return _ended(started, "timed_out", f"{row.display_name} did not answer within {_DEADLINE_SECONDS:.0f} s")
+        except ForbiddenUrl as error:
+            return _ended(started, "unreachable", f"{row.display_name} may not be called there: it {error.message}")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             return _ended(started, "unreachable", f"{row.display_name} cannot be reached ({type(error).__name__})")
         return _judged(row, started, status, body)

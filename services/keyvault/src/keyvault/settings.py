@@ -7,11 +7,13 @@ so that a new row needs nothing here.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from common.providers.auth import check_secret
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from common.settings import DatabaseServiceSettings, HttpUrl, Port, PostgresUrl, RedisUrl
+from common.urls import LOCAL_HOSTS, AllowedHosts, UrlRules, rules_of
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -134,6 +136,11 @@ class KeyvaultSettings(ProviderKeySettings):
         validation_alias="SIMULATOR_URL",
         description="simulator that answers for providers without a key; for development only",
     )
+    provider_allowed_hosts: AllowedHosts = Field(
+        default="",
+        validation_alias="PROVIDER_ALLOWED_HOSTS",
+        description="hosts (host or host:port, separated by commas) that providers' URLs may name though they are private",
+    )
     admin_password: Password | None = Field(
         default=None,
         validation_alias="TOLLGATE_ADMIN_PASSWORD",
@@ -169,6 +176,17 @@ class KeyvaultSettings(ProviderKeySettings):
         found = (self.byok_encryption_keys, self.byok_encryption_key, self.encryption_key)
         by_text = {key.reveal(): key for group in found for key in _master_keys(group)}
         return tuple(by_text.values())
+
+    @property
+    def url_rules(self) -> UrlRules:
+        """Which URLs people may give; this machine's own only in development."""
+        return rules_of(self.provider_allowed_hosts, LOCAL_HOSTS if self.simulator_url else "")
+
+    @property
+    def probe_rules(self) -> UrlRules:
+        """Which URLs keys are tried at: those, the simulator, and where the table of providers itself says."""
+        places = [self.simulator_url or "", *(row.base_url for row in PROVIDERS.values())]
+        return UrlRules(self.url_rules.allowed | {urlsplit(place).netloc for place in places if place})
 
     @property
     def provider_keys(self) -> dict[str, Secret]:

@@ -6,16 +6,16 @@ simulator is on, a provider that nobody gave a key for has a stand-in of ours (`
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from common.contracts.snapshots import CredentialSnapshot
-from common.errors import BadRequest, NotFound, Unprocessable
+from common.errors import BadRequest, NotFound
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
+from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.encryption import SYSTEM_TENANT, Binding
 
@@ -24,7 +24,6 @@ Status = Literal["active", "removed"]
 
 SIMULATOR_PREFIX = "sim-"
 _SIMULATED_HOST = "simulator"
-_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class UnsupportedProvider(BadRequest):
@@ -33,10 +32,6 @@ class UnsupportedProvider(BadRequest):
 
 class CredentialNotFound(NotFound):
     """There is no such credential, it was removed, or it is not for this caller."""
-
-
-class ForbiddenUrl(Unprocessable):
-    """A URL that a person gave and that must not be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +101,12 @@ def call_url(credential: Credential, simulator_url: str | None) -> str:
     return real.rstrip("/")
 
 
-def check_base_url(text: str, *, is_development: bool) -> str:
-    """A provider's base URL that a person gave, without a trailing slash; ForbiddenUrl when it must not be called.
-
-    https to a public name or address; this machine itself only in development (a simulator is set), there also by http.
-    """
-    parts = _split(text)
-    if parts.username is not None or parts.query or parts.fragment or not parts.hostname:
-        raise ForbiddenUrl("base_url: should be https://<host>/<path>, without user, query or fragment")
-    is_local = parts.hostname in _LOCAL_NAMES
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_local and is_development):
-        raise ForbiddenUrl("base_url: should begin with https://")
-    if not (is_local and is_development) and _is_private(parts.hostname):
-        raise ForbiddenUrl("base_url: should be a public host")
-    return text.rstrip("/")
+def check_base_url(text: str, rules: UrlRules) -> str:
+    """A provider's base URL that a person gave, without a trailing slash; ForbiddenUrl when it must not be called."""
+    try:
+        return rules.check(text).url.rstrip("/")
+    except ForbiddenUrl as error:
+        raise ForbiddenUrl(f"base_url: {error.message}") from None
 
 
 def snapshot_of(credential: Credential, simulator_url: str | None) -> CredentialSnapshot:
@@ -134,23 +121,3 @@ def snapshot_of(credential: Credential, simulator_url: str | None) -> Credential
         enabled=credential.enabled,
         on_simulator=credential.on_simulator and simulator_url is not None,
     )
-
-
-def _split(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # says no to a port that is none
-    except ValueError:
-        raise ForbiddenUrl("base_url: not a URL") from None
-    if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
-        raise ForbiddenUrl("base_url: not a URL")
-    return parts
-
-
-def _is_private(host: str) -> bool:
-    if host in _LOCAL_NAMES or host.endswith((".localhost", ".internal", ".local")):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False

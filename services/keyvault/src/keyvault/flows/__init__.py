@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from common.clock import Clock
 from common.postgres.pool import Pool
+from common.urls import UrlRules
 
 from keyvault.domain.encryption import Keyring
 from keyvault.domain.tokens import TokenSigner
@@ -39,6 +40,7 @@ class Means:
     marks: RefusalMarks
     probes: Probes
     is_signup_open: bool
+    rules: UrlRules
     simulator_url: str | None
 
 
@@ -53,7 +55,9 @@ class Keyvault:
         self.teams = Teams(pool, clock, self.refusals)
         self.sessions = SessionKeeping(pool, clock, means.signer)
         self.virtual_keys = VirtualKeys(pool, clock, self.refusals)
-        self.provider_keys = ProviderKeys(pool, clock, means.keyring, means.probes, simulator_url=simulator_url)
+        self.provider_keys = ProviderKeys(
+            pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
+        )
         self.deliveries = Deliveries(pool, clock, means.keyring)
         self.snapshots = Snapshots(pool, clock, simulator_url=simulator_url)
         self.uses = Uses(pool)

@@ -18,13 +18,13 @@ from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection, Pool
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
+from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.actors import SYSTEM, Actor
 from keyvault.domain.audit import Act
 from keyvault.domain.credentials import (
     Credential,
     CredentialNotFound,
-    ForbiddenUrl,
     Source,
     call_url,
     check_base_url,
@@ -59,12 +59,13 @@ class ProviderKeys:
     """The journeys of system credentials."""
 
     def __init__(
-        self, pool: Pool, clock: Clock, keyring: Keyring, probes: Probes, *, simulator_url: str | None
+        self, pool: Pool, clock: Clock, keyring: Keyring, probes: Probes, rules: UrlRules, *, simulator_url: str | None
     ) -> None:
         self._pool = pool
         self._clock = clock
         self._keyring = keyring
         self._probes = probes
+        self._rules = rules
         self._simulator_url = simulator_url
         self._tests = Throttle(clock, limit=_TESTS_A_MINUTE, window_seconds=60.0)
 
@@ -154,7 +155,7 @@ class ProviderKeys:
 
     def _checked_url(self, row: ProviderRow, given: Given) -> str | None:
         if given.base_url:
-            return check_base_url(given.base_url, is_development=self._simulator_url is not None)
+            return check_base_url(given.base_url, self._rules)
         if not row.base_url and not is_simulators(given.secret):
             raise ForbiddenUrl(f"base_url: {row.display_name} needs one")
         return None
