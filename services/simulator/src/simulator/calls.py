@@ -27,10 +27,7 @@ from simulator.streams import Ending, planned, recut
 from simulator.wires import Headers, Wire
 
 JSON = b"application/json"
-EVENTS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-]
+NO_CACHE = (b"cache-control", b"no-cache")
 HTML = b"<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Please sign in</h1></body></html>"
 NOT_ANSWERED = 0
 MOST_TOKENS = 200_000
@@ -114,14 +111,17 @@ class Calls:
             is_new = prepared.answer is None
             answer = self._write(wire, connection, prepared)
             if is_new:
-                self._prepared.keep(wire.provider, body, prepared)
+                self._prepared.keep(wire.kept_as, body, prepared)
             record.prompt_tokens, record.cached_tokens = answer.prompt_tokens, answer.cached_tokens
-            send = self._send_whole if prepared.plan is None else self._send_stream
-            await send(connection, record, prepared, answer, told)
+            if prepared.plan is None:
+                await self._send_whole(connection, record, prepared, answer, told)
+            else:
+                head = [(b"content-type", wire.stream_type), NO_CACHE, *told]
+                await self._send_stream(connection, record, prepared, answer, head)
 
     def _understood(self, wire: Wire, body: bytes) -> Prepared:
         """The request, and how to answer it: by the caller's own directives over a standing rule's."""
-        prepared = self._prepared.get(wire.provider, body)
+        prepared = self._prepared.get(wire.kept_as, body)
         try:
             if prepared is None:
                 prompt = wire.prompt(body)
@@ -188,7 +188,7 @@ class Calls:
         await self._safe()
         playback = Playback(plan, directives, coalesces=self._coalesces)
         try:
-            await connection.start(200, EVENTS + headers)
+            await connection.start(200, headers)
             await playback.run(connection)
         finally:
             sent = playback.sent

@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from simulator.answers import Writer
-from simulator.app import Room, Simulator
+from simulator.app import Simulator
 from simulator.calls import Calls
 from simulator.connection import Protocol
 from simulator.control import Control
@@ -17,9 +17,10 @@ from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.records import CallRecords
 from simulator.settings import Settings, SettingsError, read_settings
+from simulator.wires import Speaker
 from simulator.wires.openai.rows import plain_row, rows
+from simulator.wires.openai.speaker import OpenAISpeaker
 from simulator.wires.openai.stream import StreamWriter
-from simulator.wires.openai.wire import OpenAIWire
 
 GRACE_SECONDS = 5
 WRONG_SETTING = 2
@@ -31,13 +32,13 @@ def create_app(settings: Settings) -> Simulator:
     rules, keys = FaultRules(frozenset(row.name for row in rows())), Keys()
     streams = StreamWriter(writer.words)
     calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
-    wires = [Room(row, OpenAIWire(row, streams)) for row in rows()]
+    speakers: list[Speaker] = [*(OpenAISpeaker(row, streams) for row in rows())]
 
-    def stranger(name: str) -> Room | None:
+    def stranger(name: str) -> Speaker | None:
         row = plain_row(name)
-        return Room(row, OpenAIWire(row, streams)) if row is not None else None
+        return OpenAISpeaker(row, streams) if row is not None else None
 
-    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, wires, stranger)
+    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, speakers, stranger)
 
 
 def run() -> int:

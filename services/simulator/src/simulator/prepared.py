@@ -38,11 +38,11 @@ class PreparedRequests:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], Prepared] = {}
 
-    def get(self, provider: str, body: bytes) -> Prepared | None:
+    def get(self, kept_as: str, body: bytes) -> Prepared | None:
         """What this body was understood as, if it is remembered."""
-        return self._kept.get((provider, body))
+        return self._kept.get((kept_as, body))
 
-    def keep(self, provider: str, body: bytes, prepared: Prepared) -> None:
+    def keep(self, kept_as: str, body: bytes, prepared: Prepared) -> None:
         """Remembers it, unless it is long or its answer depends on more than the body."""
         if prepared.is_ruled or prepared.directives.echo or len(body) > LONGEST_REQUEST:
             return
@@ -50,4 +50,4 @@ class PreparedRequests:
             return
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        self._kept[provider, body] = prepared
+        self._kept[kept_as, body] = prepared

@@ -1,6 +1,7 @@
 """The providers' wires: each reads its provider's requests and writes its answers, and knows no other.
 
-`Wire` is what a call needs of one; an object of it stands for one provider.
+`Wire` is what a call needs of one; an object of it stands for one provider, or for one of its models where that is said by
+the path. `Speaker` is a provider as the application sees it: which paths are calls, and what it answers to others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ class Wire(Protocol):
     @property
     def provider(self) -> str:
         """The provider's name."""
+
+    @property
+    def kept_as(self) -> str:
+        """What a request's meaning depends on beside its body."""
+
+    @property
+    def stream_type(self) -> bytes:
+        """The content type of its streams."""
 
     @property
     def needs_key(self) -> bool:
@@ -52,3 +61,24 @@ class Wire(Protocol):
 
     def refusal_headers(self, headers: Headers, refusal: Refusal) -> Headers:
         """The same of a refusal."""
+
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+
+class Speaker(Protocol):
+    """One provider: its paths, and its wire for them."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """`/<provider>` and the path of its real base URL, each spelling of it."""
+
+    @property
+    def wire(self) -> Wire:
+        """How it speaks beside calls."""
+
+    def call(self, rest: str) -> Wire | None:
+        """The wire of a call to a prefix and this rest of a path; None when that is no call."""
+
+    def listed(self, method: str, rest: str) -> bytes:
+        """The body of an answer beside calls. Raises Refusal."""

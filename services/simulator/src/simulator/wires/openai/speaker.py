@@ -1,0 +1,46 @@
+"""A provider of OpenAI's wire as the application sees it: its paths, and what it lists."""
+
+from __future__ import annotations
+
+import msgspec
+
+from simulator.refusals import Refusal
+from simulator.wires import Wire
+from simulator.wires.openai.models import model_body, models_body
+from simulator.wires.openai.rows import Row
+from simulator.wires.openai.stream import StreamWriter
+from simulator.wires.openai.wire import OpenAIWire
+
+
+class OpenAISpeaker:
+    """The provider of a row."""
+
+    def __init__(self, row: Row, streams: StreamWriter) -> None:
+        self._row = row
+        self._chat: Wire = OpenAIWire(row, streams)
+        self.prefixes = row.prefixes
+
+    @property
+    def wire(self) -> Wire:
+        return self._chat
+
+    def call(self, rest: str) -> Wire | None:
+        return self._chat if rest == "/chat/completions" else None
+
+    def listed(self, method: str, rest: str) -> bytes:
+        row = self._row
+        if rest == "/chat/completions" or (rest.startswith("/models") and method not in ("GET", "HEAD")):
+            raise Refusal(405, f"Method {method} is not allowed here.", kind="invalid_request_error")
+        if rest == "/models":
+            return models_body(row)
+        if rest == "/key" and row.name == "openrouter":
+            return msgspec.json.encode(
+                {"data": {"label": "simulated", "limit": None, "usage": 0, "is_free_tier": False}}
+            )
+        name = rest.removeprefix("/models/")
+        body = model_body(row, name) if name != rest else None
+        if body is None:
+            known = ("model_not_found", f"The model `{name}` does not exist.") if name != rest else ("unknown_url", "")
+            message = known[1] or f"Invalid URL ({method} {rest})."
+            raise Refusal(404, message, kind="invalid_request_error", code=known[0])
+        return body
