@@ -151,10 +151,13 @@ async def run(database: TestDatabase, nats_url: str) -> Run:
     signer = Signer()
 
     @asynccontextmanager
-    async def start(source: Source | None = None, clock: FixedClock | None = None) -> AsyncIterator[Running]:
+    async def start(
+        source: Source | None = None, clock: FixedClock | None = None, cache: str | None = None
+    ) -> AsyncIterator[Running]:
         bus = await connect(nats_url, "tests")
         await (await bus.jetstream.key_value("sessions")).put(f"key.{signer.kid}", signer.snapshot())
-        settings = CatalogSyncSettings.model_validate({"NATS_URL": nats_url, "CATALOG_SYNC_DATABASE_URL": url})
+        given = {"NATS_URL": nats_url, "CATALOG_SYNC_DATABASE_URL": url, "CACHE_REDIS_URL": cache}
+        settings = CatalogSyncSettings.model_validate(given)
         app = create_app(settings, clock, [source] if source else None)
         connection = await asyncpg.connect(database.owner_url, server_settings={"search_path": "catalog_sync"})
         async with _serving(app) as at:

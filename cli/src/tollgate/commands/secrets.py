@@ -43,7 +43,7 @@ _VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 _UNREAD: Mapping[str, frozenset[str]] = {
     "gateway": frozenset({"CACHE_REDIS_URL"}),
     "billing": frozenset({"CACHE_REDIS_URL"}),
-    "catalog-sync": frozenset({"CACHE_REDIS_URL", "REDIS_URL", "CATALOG_SYNC_SERVICE_TOKEN"}),
+    "catalog-sync": frozenset({"REDIS_URL", "CATALOG_SYNC_SERVICE_TOKEN"}),
     "keyvault": frozenset({"CACHE_REDIS_URL"}),
     "analytics": frozenset({"CACHE_REDIS_URL", "REDIS_URL"}),
 }

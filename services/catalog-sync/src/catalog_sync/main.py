@@ -24,6 +24,7 @@ from catalog_sync.metrics import SyncMetrics
 from catalog_sync.settings import CatalogSyncSettings
 from catalog_sync.sources.packaged import PackagedSource
 from catalog_sync.sources.source import Source
+from catalog_sync.store.kept_lists import KeptLists
 
 NAME = "catalog-sync"
 
@@ -38,7 +39,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_backbone(NAME, settings.database_url, settings, registry) as backbone:
             read_from = sources or [PackagedSource()]
-            catalog = CatalogSync(backbone.pool, clock or SystemClock(), read_from, SyncMetrics(registry))
+            kept = KeptLists.at(settings.cache_redis_url)
+            catalog = CatalogSync(backbone.pool, clock or SystemClock(), read_from, SyncMetrics(registry), kept)
             upkeep = Upkeep(catalog, backbone.bus)
             app.state.catalog = catalog
             app.state.relay = backbone.relay
@@ -46,7 +48,10 @@ def create_app(
             await backbone.start(app)
             app.state.checks = {**backbone.checks(), "first_sync": upkeep.is_synced}
             backbone.tasks.start("upkeep", upkeep.run())
-            yield
+            try:
+                yield
+            finally:
+                await kept.close()
 
     app = create_api("Tollgate catalog-sync", lifespan, registry)
     app.add_exception_handler(asyncpg.DataError, _render_unstorable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.settings import DatabaseServiceSettings, Port, PostgresUrl
+from common.settings import DatabaseServiceSettings, Port, PostgresUrl, RedisUrl
 from pydantic import Field
 
 
@@ -18,4 +18,9 @@ class CatalogSyncSettings(DatabaseServiceSettings):
     database_url: PostgresUrl = Field(
         validation_alias="CATALOG_SYNC_DATABASE_URL",
         description="Postgres, as the role that may add prices but never change one",
+    )
+    cache_redis_url: RedisUrl | None = Field(
+        default=None,
+        validation_alias="CACHE_REDIS_URL",
+        description="The Redis of caches (LRU, nothing on disk); without it nothing is cached.",
     )

@@ -182,6 +182,12 @@ REDIS_KEYS = (
     RedisKey(
         "other:{scope}:{period}", "HASH", "billing", "`total` of what settlement does not count, and its `version`"
     ),
+    RedisKey(
+        "catalog:list:{slot}",
+        "string",
+        "catalog-sync",
+        "an answer of the public list of models; in the cache Redis, five minutes, one of 512 slots",
+    ),
     RedisKey("revoked:{id}", "string", "keyvault", "a revoked key; written before the revocation is answered"),
 )
 
@@ -223,6 +229,11 @@ def quota_key(scope: str, month: str) -> str:
 def other_key(scope: str, period: str) -> str:
     """The Redis key of what billing counts besides settlement, e.g. scope `key:<id>`, period `2026-11`."""
     return f"other:{scope}:{period}"
+
+
+def catalog_list_key(slot: int) -> str:
+    """The key, in the cache Redis, of a slot for answers of the public list of models."""
+    return f"catalog:list:{slot}"
 
 
 EPOCH_KEY = "epoch"

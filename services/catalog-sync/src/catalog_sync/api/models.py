@@ -17,14 +17,17 @@ from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
 from catalog_sync.api.answers import Admin, Catalog, Telling, told
+from catalog_sync.api.estimates import ComparedEntry, EstimateEntry, EstimateRequest
 from catalog_sync.api.shapes import ModelDraft, ModelEntry, ModelPatch, PriceEntry, SeenEntry, SyncEntry
-from catalog_sync.domain.models import ModelFilter
+from catalog_sync.domain.estimates import estimates
+from catalog_sync.domain.models import ListedEntry, ModelFilter
 
 router = APIRouter(prefix="/api/v1/llm/models", tags=["models"])
 
 _DEFAULT_SOURCE = "packaged"
 _ENTRIES = TypeAdapter(list[ModelEntry])
 _MAX_OFFSET = 1_000_000
+_MOST_COMPARED = 10
 
 Text = Annotated[str | None, Query(min_length=1, max_length=256)]
 Sort = Literal["name", "-name", "price", "-price", "context_length", "-context_length"]
@@ -45,9 +48,9 @@ async def list_models(
 ) -> Response:
     """The models asked for; `X-Total-Count` says how many there are, `Link` where the other pages are."""
     asked = ModelFilter(provider and provider.lower(), search, capability and capability.lower(), enabled)
-    entries, total = await catalog.list_models(asked, sort, limit, offset)
-    body = _ENTRIES.dump_json([ModelEntry.of(entry) for entry in entries])
-    headers = {"x-total-count": str(total), **_links(request, limit, offset, total)}
+    rendered = await catalog.list_models(asked, sort, limit, offset, _render)
+    total, _, body = rendered.partition(b"\n")
+    headers = {"x-total-count": total.decode(), **_links(request, limit, offset, int(total))}
     return _tagged(request, body, headers)
 
 
@@ -87,6 +90,25 @@ async def list_seen(catalog: Catalog, admin: Admin, limit: Limit = 50, cursor: C
     return Page(items=[SeenEntry.of(one) for one in found[:limit]], next_cursor=more)
 
 
+@router.get("/compare")
+async def compare_models(
+    catalog: Catalog,
+    ids: Annotated[str, Query(min_length=1, max_length=8192, description="ids or `provider/name`s, with commas")],
+) -> list[ComparedEntry]:
+    """Up to ten models side by side, each with everything its price says."""
+    references = [one.strip() for one in ids.split(",") if one.strip()]
+    if not 1 <= len(references) <= _MOST_COMPARED:
+        raise Unprocessable(f"ids should name 1 to {_MOST_COMPARED} models")
+    return [ComparedEntry.with_price(one) for one in await catalog.price_models(references)]
+
+
+@router.post("/estimate")
+async def estimate_costs(catalog: Catalog, body: EstimateRequest) -> list[EstimateEntry]:
+    """What calls would cost at each of some models, the cheapest first."""
+    priced = await catalog.price_models(body.models)
+    return [EstimateEntry.of(one) for one in estimates(priced, body.to_volume())]
+
+
 @router.get("/{model_id}", response_model=ModelEntry)
 async def show_model(request: Request, catalog: Catalog, model_id: str) -> Response:
     """One model."""
@@ -110,6 +132,11 @@ async def list_prices(catalog: Catalog, model_id: str, limit: Limit = 50, cursor
     found = await catalog.list_prices(model_id, position[0] if position else None, limit + 1)
     more = encode_cursor(found[limit - 1].id) if len(found) > limit else None
     return Page(items=[PriceEntry.of(row) for row in found[:limit]], next_cursor=more)
+
+
+def _render(entries: list[ListedEntry], total: int) -> bytes:
+    """How many there are in all, on a line of its own, then the body."""
+    return b"%d\n" % total + _ENTRIES.dump_json([ModelEntry.of(entry) for entry in entries])
 
 
 def _tagged(request: Request, body: bytes, headers: dict[str, str]) -> Response:

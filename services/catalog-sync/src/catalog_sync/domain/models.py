@@ -70,6 +70,11 @@ class ListedEntry:
     enabled: bool
     rates: Mapping[str, Decimal] | None
 
+    @property
+    def reference(self) -> str:
+        """`provider/name`, as a call may name it."""
+        return f"{self.model.facts.provider_type}/{self.model.facts.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:

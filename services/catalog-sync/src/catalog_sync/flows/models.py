@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from common.postgres.outbox import Message, add, snapshot
 from common.postgres.pool import Connection
 
 from catalog_sync.domain.aliases import NameTaken
+from catalog_sync.domain.estimates import PricedEntry
 from catalog_sync.domain.models import OWN, Facts, ListedEntry, Model, ModelFilter, PricedModel
 from catalog_sync.domain.prices import ALWAYS, PriceRow, dated
 from catalog_sync.domain.provider_types import is_callable
@@ -19,18 +21,42 @@ from catalog_sync.domain.providers import UnknownProviderType
 from catalog_sync.domain.snapshots import model_key, model_snapshot
 from catalog_sync.flows.transactions import Transactions, audited
 from catalog_sync.store import aliases, listed, models, prices, providers
+from catalog_sync.store.revisions import revision_at
+
+Render = Callable[[list[ListedEntry], int], bytes]
+"""From a part of the list, and how many there are in all, to an answer."""
 
 
 class ModelFlows(Transactions):
     """The models and their prices."""
 
-    async def list_models(
-        self, asked: ModelFilter, sort: str, limit: int, offset: int
-    ) -> tuple[list[ListedEntry], int]:
-        """A part of the models asked for, and how many there are in all."""
+    async def list_models(self, asked: ModelFilter, sort: str, limit: int, offset: int, render: Render) -> bytes:
+        """A part of the models asked for, and how many there are in all, rendered: from the cache, if it is there."""
+        now, question = self._clock.now(), repr((asked, sort, limit, offset))
         async with self._reading() as connection:
-            entries = await listed.listed_models(connection, asked, sort, limit, offset, self._clock.now())
-            return entries, await listed.count_models(connection, asked)
+            revision = await revision_at(connection, now)
+            rendered = await self._kept.find(question, revision)
+            if rendered is not None:
+                return rendered
+            entries = await listed.listed_models(connection, asked, sort, limit, offset, now)
+            total = await listed.count_models(connection, asked)
+        rendered = render(entries, total)
+        await self._kept.keep(question, revision, rendered)
+        return rendered
+
+    async def price_models(self, references: Sequence[str]) -> list[PricedEntry]:
+        """Models by id or `provider/name`, in the order asked for, each with its price in force; NotFound names the
+        first that there is not."""
+        now = self._clock.now()
+        async with self._reading() as connection:
+            entries = await listed.listed_by_references(connection, references, now)
+            in_force = await prices.prices_in_force(connection, [entry.model.id for entry in entries], now)
+        found = {key: entry for entry in entries for key in (entry.model.id, entry.reference)}
+        missing = next((one for one in references if one not in found), None)
+        if missing is not None:
+            raise NotFound(f"no such model: {missing[:256]}")
+        chosen = dict.fromkeys(found[one].model.id for one in references)
+        return [PricedEntry(found[model_id], in_force.get(model_id)) for model_id in chosen]
 
     async def show_model(self, model_id: str) -> ListedEntry:
         """One model; NotFound."""

@@ -31,6 +31,7 @@ from catalog_sync.flows.transactions import SOURCE, Transactions, audited
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source, SourceUnreadable
 from catalog_sync.store import aliases, models, prices, providers, syncs
+from catalog_sync.store.kept_lists import KeptLists
 from catalog_sync.store.turns import waiting_snapshots
 
 log = structlog.get_logger()
@@ -47,8 +48,10 @@ class UnknownSource(BadRequest):
 class SyncFlows(Transactions):
     """Syncs, their records, and what calls have shown to be missing."""
 
-    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics) -> None:
-        super().__init__(pool, clock, sources, metrics)
+    def __init__(
+        self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics, kept: KeptLists
+    ) -> None:
+        super().__init__(pool, clock, sources, metrics, kept)
         self._one_at_a_time = asyncio.Lock()  # so that waiting syncs do not hold all connections
 
     async def sync(self, source_name: str, actor: str | None = None) -> tuple[Sync, int]:

@@ -14,6 +14,8 @@ from common.postgres.pool import Connection, Pool
 
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.source import Source
+from catalog_sync.store.kept_lists import KeptLists
+from catalog_sync.store.revisions import next_revision
 from catalog_sync.store.turns import take_turn
 
 SERVICE = "catalog-sync"
@@ -23,7 +25,10 @@ SOURCE = f"/{SERVICE}"
 class Transactions:
     """The pool, the clock, the sources and the counters that the journeys share."""
 
-    def __init__(self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics) -> None:
+    def __init__(
+        self, pool: Pool, clock: Clock, sources: Sequence[Source], metrics: SyncMetrics, kept: KeptLists
+    ) -> None:
+        self._kept = kept
         self._pool = pool
         self._clock = clock
         self._metrics = metrics
@@ -43,6 +48,7 @@ class Transactions:
         """A turn at the catalog: nobody else writes it meanwhile, so snapshots are told in the order they were made."""
         async with self._pool.acquire() as connection, connection.transaction():
             await take_turn(connection)
+            await next_revision(connection)
             yield connection
 
 

@@ -4,6 +4,7 @@ that the order does not hang on the server's locale."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -82,6 +83,21 @@ async def listed_model(connection: Connection, model_id: str, now: datetime) -> 
         now,
     )
     return _entry(row) if row else None
+
+
+async def listed_by_references(connection: Connection, references: Sequence[str], now: datetime) -> list[ListedEntry]:
+    """The models of these ids or `provider/name`s, in no order."""
+    rows = await connection.fetch(
+        "SELECT m.*, p.id AS provider_id, p.display_name AS provider_name, current.rates AS rates,"
+        " EXISTS (SELECT 1 FROM providers e WHERE e.provider_type = m.provider_type AND e.enabled) AS is_served"
+        " FROM models m LEFT JOIN providers p ON p.name = m.provider_type"
+        " LEFT JOIN LATERAL (SELECT r.rates FROM prices r WHERE r.model_id = m.id AND r.starts_at <= $2"
+        " ORDER BY r.starts_at DESC, r.id DESC LIMIT 1) current ON true"
+        " WHERE m.id = ANY($1::text[]) OR m.provider_type || '/' || m.name = ANY($1::text[])",
+        list(references),
+        now,
+    )
+    return [_entry(row) for row in rows]
 
 
 def _entry(row: asyncpg.Record) -> ListedEntry:

@@ -26,6 +26,18 @@ async def prices_of_model(connection: Connection, model_id: str) -> list[Price]:
     return [_price(row) for row in rows]
 
 
+async def prices_in_force(connection: Connection, model_ids: Sequence[str], at: datetime) -> dict[str, PriceRow]:
+    """The row that holds at an instant, by model; models without a price are missing."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT ON (model_id) id, model_id, version, starts_at, rates, tiers, variants, source, read_at"
+        " FROM prices WHERE model_id = ANY($1::text[]) AND starts_at <= $2"
+        " ORDER BY model_id, starts_at DESC, id DESC",
+        list(model_ids),
+        at,
+    )
+    return {row["model_id"]: _row(row) for row in rows}
+
+
 async def page_of_prices(connection: Connection, model_id: str, before_id: int | None, limit: int) -> list[PriceRow]:
     """One model's price rows, the latest added first."""
     rows = await connection.fetch(
@@ -35,7 +47,7 @@ async def page_of_prices(connection: Connection, model_id: str, before_id: int |
         before_id,
         limit,
     )
-    return [PriceRow(row["id"], row["model_id"], _price(row), row["source"], row["read_at"]) for row in rows]
+    return [_row(row) for row in rows]
 
 
 async def insert_prices(
@@ -50,6 +62,10 @@ async def insert_prices(
             for model_id, price in prices
         ],
     )
+
+
+def _row(row: asyncpg.Record) -> PriceRow:
+    return PriceRow(row["id"], row["model_id"], _price(row), row["source"], row["read_at"])
 
 
 def _price(row: asyncpg.Record) -> Price:
