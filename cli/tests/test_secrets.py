@@ -38,6 +38,7 @@ def test_each_gets_its_own_secrets_and_the_simulator_none() -> None:
     assert found["gateway"] == {
         "NATS_URL": f"nats://tollgate:{made.nats_password}@nats:4222",
         "REDIS_URL": f"redis://:{made.redis_password}@redis:6379/0",
+        "CACHE_REDIS_URL": f"redis://:{made.cache_redis_password}@cache-redis:6379/0",
         "GATEWAY_SERVICE_TOKEN": made.service_tokens["gateway"],
     }
     assert found["keyvault"]["JWT_PRIVATE_KEY"] == made.jwt_private_key

@@ -74,6 +74,7 @@ async def stack(
     for name, value in {
         "NATS_URL": nats_url,
         "REDIS_URL": redis_url,
+        "CACHE_REDIS_URL": redis_url.removesuffix("/0") + "/1",
         "SIMULATOR_URL": simulator_url,
         "KEYVAULT_URL": keyvault_url,
         "GATEWAY_SERVICE_TOKEN": "t" * 32,

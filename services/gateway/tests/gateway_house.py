@@ -232,6 +232,7 @@ async def open_house(
     environment = {
         "NATS_URL": nats_url,
         "REDIS_URL": redis_url,
+        "CACHE_REDIS_URL": redis_url.removesuffix("/0") + "/1",
         "SIMULATOR_URL": simulator[0],
         "KEYVAULT_URL": f"http://127.0.0.1:{keyvault_port}",
         "CATALOG_SYNC_URL": f"http://127.0.0.1:{free_port()}",

@@ -22,9 +22,11 @@ from common.contracts.snapshots import (
     PriceSnapshot,
 )
 from common.contracts.usage import UsageRecorded
+from common.ids import uuid7
 from common.money import Money
 from common.secret import Secret, seal
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 KEY_ID = "key-1"
 KEY = "test-key-12345"
@@ -49,6 +51,13 @@ def fake_keyvault(secrets: dict[str, str]) -> FastAPI:
     @app.get("/api/v1/keys")
     async def keys() -> dict[str, Any]:
         return {"items": [], "next_cursor": None}
+
+    @app.post("/api/v1/keys", status_code=201)
+    async def make_key(body: dict[str, Any]) -> Any:
+        if body.get("name") == "refused":
+            return JSONResponse({"detail": "no such name"}, 422)
+        await asyncio.sleep(float(body.get("seconds", 0)))
+        return {"id": uuid7(), "name": body.get("name"), "key": f"tg-{uuid7()}"}
 
     return app
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gateway.api.client import Client
 from gateway.counts import Counts
-from gateway.edge import OWNERS, Edge, _answer_headers, _request_headers, _target
+from gateway.edge import OWNERS, Edge, _answer_headers, _request_headers, target_of
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_header_cannot_smuggle_another_in() -> None:
     ],
 )
 def test_the_target_is_passed_on_as_it_was_written(changes: dict[str, Any], target: bytes) -> None:
-    assert _target(request([], **changes)[0]) == target
+    assert target_of(request([], **changes)[0]) == target
 
 
 def test_an_answer_keeps_all_but_what_is_said_anew() -> None:

@@ -41,7 +41,6 @@ _VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 
 # The runner hands these to every service; who does not read them must not have them either.
 _UNREAD: Mapping[str, frozenset[str]] = {
-    "gateway": frozenset({"CACHE_REDIS_URL"}),
     "billing": frozenset({"CACHE_REDIS_URL"}),
     "catalog-sync": frozenset({"REDIS_URL", "CATALOG_SYNC_SERVICE_TOKEN"}),
     "keyvault": frozenset({"CACHE_REDIS_URL"}),

@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 import structlog
 from common.bus.mirror import Mirror
+from common.errors import Unauthorized
 from common.http.app import REVISION_HEADER
+from common.http.sessions import COOKIE, Sessions
 
 from gateway.api.client import Client, Scope
 from gateway.shapes import Header, Refusal
@@ -44,7 +46,7 @@ OWNERS: Mapping[str, str] = {
 }
 _PREFIXES = tuple(sorted(OWNERS, key=len, reverse=True))
 
-_MAX_BODY_BYTES = 8 << 20
+MAX_BODY_BYTES = 8 << 20
 _MAX_ANSWER_BYTES = 64 << 20
 _BODY_SECONDS = 30.0
 _MIRROR_SECONDS = 1.0
@@ -59,40 +61,57 @@ _OURS = frozenset({b"x-request-id", b"x-forwarded-host", b"x-forwarded-for", b"x
 
 
 class Edge:
-    """Forwards management requests. `urls` are the services' own addresses."""
+    """Forwards management requests. `urls` are the services' own addresses; `sessions` tell who is signed in."""
 
-    def __init__(self, client: UpstreamClient, urls: Mapping[str, str], mirrors: Mapping[str, Mirror]) -> None:
+    def __init__(
+        self, client: UpstreamClient, urls: Mapping[str, str], mirrors: Mapping[str, Mirror], sessions: Sessions
+    ) -> None:
         self._client = client
         self._origins = {name: split_url(url)[0] for name, url in urls.items()}
         self._mirrors = mirrors
+        self._sessions = sessions
 
     @staticmethod
     def owner_of(path: str) -> str | None:
         """The service that owns a path."""
         return next((OWNERS[p] for p in _PREFIXES if path == p or path.startswith(p + "/")), None)
 
+    def user_of(self, client: Client) -> str | None:
+        """The user whose session a request shows; None when it shows none that counts."""
+        scheme, _, bearer = client.headers.get(b"authorization", b"").partition(b" ")
+        token = bearer.strip() if scheme.lower() == b"bearer" else _cookie(client.headers.get(b"cookie", b""))
+        try:
+            return self._sessions.verify(token.decode("latin-1")).user_id if token else None
+        except Unauthorized:
+            return None
+
     async def forward(self, owner: str, scope: Scope, client: Client) -> None:
         """Forward one request and hand back its answer."""
-        body = await client.body(_MAX_BODY_BYTES, _BODY_SECONDS)
+        body = await client.body(MAX_BODY_BYTES, _BODY_SECONDS)
         try:
             request = UpstreamRequest(
                 scope["method"].encode(),
                 self._origins[owner],
-                _target(scope),
+                target_of(scope),
                 _request_headers(scope, client),
                 body or None,
             )
+            client.standing = "unsure"
             async with await self._client.send(request, _DEADLINES) as response:
                 answered = await response.body(_MAX_ANSWER_BYTES)
                 status, headers = response.status, response.headers
         except ValueError:
+            client.standing = "open"
             raise Refusal("invalid_request", "the URL or a header has characters that cannot be passed on") from None
         except UpstreamError as error:
+            if not error.sent:
+                client.standing = "open"
             log.warning("owner_away", owner=owner, error=type(error).__name__)
             status = 504 if isinstance(error, UpstreamTimeout) else 503
             answer = b'{"detail":"the %b service does not answer"}' % owner.encode()
             await client.answer(status, answer, [(b"retry-after", b"1")])
             return
+        client.standing = "final" if status < 400 else "open"
         await self._wait_for_mirrors(headers)
         content = next((h for h in headers if h[0] == b"content-type"), (b"content-type", b"application/json"))
         await client.answer(status, answered, _answer_headers(headers), content)
@@ -106,10 +125,17 @@ class Edge:
                 log.warning("mirror_behind", bucket=bucket, wanted=int(revision), has=mirror.revision)
 
 
-def _target(scope: Scope) -> bytes:
+def target_of(scope: Scope) -> bytes:
+    """Path and query, as they were written."""
     raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
     query: bytes = scope["query_string"]
     return raw.partition(b"?")[0] + (b"?" + query if query else b"")
+
+
+def _cookie(header: bytes) -> bytes:
+    """The session cookie's value; empty when there is none."""
+    pairs = (part.strip().partition(b"=") for part in header.split(b";"))
+    return next((value for name, _, value in pairs if name == COOKIE.encode()), b"")
 
 
 def _request_headers(scope: Scope, client: Client) -> bytes:

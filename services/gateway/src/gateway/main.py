@@ -11,8 +11,16 @@ import structlog
 from common.bus.connect import connect
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
-from common.contracts.topology import CATALOG_BUCKET, CREDENTIALS_BUCKET, EPOCH_KEY, KEYS_BUCKET, USAGE
+from common.contracts.topology import (
+    CATALOG_BUCKET,
+    CREDENTIALS_BUCKET,
+    EPOCH_KEY,
+    KEYS_BUCKET,
+    SESSIONS_BUCKET,
+    USAGE,
+)
 from common.http.serve import serve
+from common.http.sessions import Sessions
 from common.settings import read_or_exit
 from common.tasks import Tasks
 from common.telemetry.logs import configure_logs
@@ -22,9 +30,12 @@ from gateway.api.app import App
 from gateway.api.client import Receive, Scope, Send
 from gateway.api.doors import Doors, Plans
 from gateway.api.protocol import CorkedProtocol
+from gateway.cache.sealed import SealedCache
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
 from gateway.edge import Edge
+from gateway.idempotency.claims import Claims
+from gateway.idempotency.once import Once
 from gateway.journal import Journal
 from gateway.leases import Leases
 from gateway.limits.limiter import Limiter, load_commands, read_scripts
@@ -60,14 +71,19 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     internal = UpstreamClient(ClientLimits(max_connections=64))
     scripts = read_scripts()
     redis = RedisLine(settings.redis, settings.redis_timeout, load_commands(scripts))
+    cache_redis = RedisLine(settings.cache_redis_url, settings.redis_timeout) if settings.cache_redis_url else None
+    cache, claims = SealedCache(cache_redis, settings.token), Claims(redis)
 
-    keys, catalog = Keys(), Catalog()
+    keys, catalog, sessions = Keys(), Catalog(), Sessions()
     credentials = Credentials(KeyvaultDoor(internal, settings.keyvault_url, settings.token).open)
     mirrors = {
         KEYS_BUCKET.name: Mirror(bus, KEYS_BUCKET.name, keys.apply, reread_seconds=settings.reload_interval),
         CATALOG_BUCKET.name: Mirror(bus, CATALOG_BUCKET.name, catalog.apply, reread_seconds=settings.reload_interval),
         CREDENTIALS_BUCKET.name: Mirror(
             bus, CREDENTIALS_BUCKET.name, credentials.apply, reread_seconds=settings.reload_interval
+        ),
+        SESSIONS_BUCKET.name: Mirror(
+            bus, SESSIONS_BUCKET.name, sessions.apply, reread_seconds=settings.reload_interval
         ),
     }
 
@@ -105,6 +121,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
             "unreadable_snapshots": lambda: sum(mirror.unreadable for mirror in mirrors.values()),
             "upstream_connections": lambda: upstream.stats().open,
             "dropped_log_lines": lambda: writer.dropped,
+            "claimed_idempotency_keys": lambda: len(claims),
         }
     )
 
@@ -147,7 +164,9 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
                 "analytics": settings.analytics_url,
             },
             mirrors,
+            sessions,
         ),
+        once=Once(claims, cache),
         counts=counts,
         checks={
             "redis": is_redis_up,
@@ -164,6 +183,9 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
 
     await publisher.start()
     tasks.start("redis", redis.run())
+    if cache_redis is not None:
+        tasks.start("cache redis", cache_redis.run())
+    tasks.start("claims", claims.run())
     for name, mirror in mirrors.items():
         tasks.start(f"mirror {name}", mirror.run())
     tasks.start("credentials", credentials.run())

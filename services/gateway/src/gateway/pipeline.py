@@ -161,6 +161,7 @@ class Pipeline:
             )
         )
         self.leases.begin(log.request_id, number, call.delivered)
+        call.client.standing = "unsure"
 
     # --- at the provider -------------------------------------------------------------------------------------------
 
@@ -309,6 +310,7 @@ class Pipeline:
         call.log.latency_ms = self._elapsed_ms(call)
         call.attempt.latency_ms = call.attempt.latency_ms or call.log.latency_ms
         await self.recorder.make_safe(*encode_usage(call.log, call.attempts, "final", self.source))
+        call.client.standing = "final" if call.has_to_stand() else "open"
         await self._settle(call)
 
     async def _settle(self, call: Running) -> None:

@@ -48,6 +48,10 @@ class Running:
         """Output tokens that the client has got so far."""
         return self.decoder.delivered_tokens() if self.decoder is not None else 0
 
+    def has_to_stand(self) -> bool:
+        """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""
+        return self.log.status == "completed" or any(attempt.cost for attempt in self.attempts)
+
     def answer_headers(self) -> list[Header]:
         """What the limits and the deployment that answers add to the answer."""
         return [*self.headers, *self.served]

@@ -35,6 +35,11 @@ class GatewaySettings(ServiceSettings):
     redis_timeout: Seconds = Field(
         default=1.0, validation_alias="REDIS_TIMEOUT", description="longest wait for Redis, after which calls get 503"
     )
+    cache_redis_url: RedisUrl | None = Field(
+        default=None,
+        validation_alias="CACHE_REDIS_URL",
+        description="Redis for answers that are kept: LRU, nothing on disk; without it an Idempotency-Key gets 503",
+    )
     keyvault_url: HttpUrl = Field(
         default="http://127.0.0.1:8083", validation_alias="KEYVAULT_URL", description="the keyvault service"
     )

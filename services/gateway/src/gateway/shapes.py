@@ -55,6 +55,11 @@ REFUSALS: Mapping[str, RefusalRow] = MappingProxyType(
         "provider_not_configured": RefusalRow(
             503, "{} API key not configured. Please add it in the provider settings.", openai_type="server_error"
         ),
+        "idempotency_key_reused": RefusalRow(422, "this Idempotency-Key was used for another request"),
+        "idempotency_in_flight": RefusalRow(409, "the request with this Idempotency-Key is still running", "later"),
+        "idempotency_answer_gone": RefusalRow(
+            409, "the request with this Idempotency-Key has run; its answer is no longer held"
+        ),
         "service_unavailable": RefusalRow(503, "{}", "later", openai_type="server_error"),
         "overloaded": RefusalRow(503, "the gateway is overloaded", "later", openai_type="server_error"),
         "internal_error": RefusalRow(500, "internal error", "own", openai_type="server_error"),

@@ -175,6 +175,10 @@ REDIS_KEYS = (
     ),
     RedisKey("holds", "ZSET", "gateway", "open holds by the millisecond at which their lease ends"),
     RedisKey("reaped:{request}/{attempt}", "string", "gateway", "what a reaper counted for an abandoned hold; a day"),
+    RedisKey(
+        "idempotency:{digest}", "HASH", "gateway", "an Idempotency-Key: what it was used for, by which request; a day"
+    ),
+    RedisKey("answer:{digest}", "string", "gateway", "cache Redis, sealed: the answer to an Idempotency-Key; a day"),
     RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
     RedisKey(
         "epoch", "string", "billing", "set once the counters are known to be right; without it admission is closed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from common.http.app import Check, ready_checks
@@ -16,13 +17,15 @@ from common.ids import uuid7
 from gateway.api.client import Client, ClientGone, Receive, Scope, Send
 from gateway.api.doors import Doors
 from gateway.counts import Counts
-from gateway.edge import Edge
+from gateway.edge import MAX_BODY_BYTES, Edge, target_of
+from gateway.idempotency.once import HEADER, Asker, Once
 from gateway.shapes import ErrorAnswer, Header, Refusal, detail_answer, refusal_answer
 
 log = structlog.get_logger()
 
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
 
 Handler = Callable[[Client, str], Awaitable[None]]
@@ -34,6 +37,7 @@ class App:
 
     doors: Doors
     edge: Edge
+    once: Once
     counts: Counts
     checks: Mapping[str, Check]
     cors_origins: frozenset[bytes]
@@ -66,15 +70,37 @@ class App:
         if method == "OPTIONS":
             await client.answer(204, b"", _preflight(client))
         elif inner is not None:
-            await self._inference(method, inner, client)
+            await self._inference_once(scope, inner, client)
         elif (owner := Edge.owner_of(path)) is not None:
             if method not in _METHODS:
                 raise Refusal("method_not_allowed", f"{method} {path[:200]}")
-            await self.edge.forward(owner, scope, client)
+            await self._forward_once(owner, scope, client)
         elif method in ("GET", "HEAD") and path in _PROBES:
             await _PROBES[path](self, client)
         else:
             raise Refusal("unknown_url", f"{method} {path[:200]}")
+
+    async def _inference_once(self, scope: Scope, inner: str, client: Client) -> None:
+        """An inference request; what carries an Idempotency-Key runs once for its virtual key."""
+        method = scope["method"]
+        if method != "POST" or HEADER not in client.headers:
+            await self._inference(method, inner, client)
+            return
+        key = self.doors.identify(client)
+        work = partial(self._inference, method, inner, client)
+        await self.once.run(client, Asker(f"key:{key.id}", key.id), _what(scope), self.doors.max_body_bytes, work)
+
+    async def _forward_once(self, owner: str, scope: Scope, client: Client) -> None:
+        """A management request; a write that carries an Idempotency-Key is done once for its signed-in user. For those
+        who are not signed in the header means nothing: there is nobody whom their answers could be kept for."""
+        user_id = None
+        if scope["method"] in _WRITES and HEADER in client.headers:
+            user_id = self.edge.user_of(client)
+        if user_id is None:
+            await self.edge.forward(owner, scope, client)
+            return
+        work = partial(self.edge.forward, owner, scope, client)
+        await self.once.run(client, Asker(f"user:{user_id}"), _what(scope), MAX_BODY_BYTES, work)
 
     async def _inference(self, method: str, inner: str, client: Client) -> None:
         if inner == "/chat/completions":
@@ -146,6 +172,11 @@ def _inner(path: str) -> str | None:
         if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
             return path[len(prefix) :]
     return path if path in ("/chat/completions", "/models") or path.startswith("/models/") else None
+
+
+def _what(scope: Scope) -> bytes:
+    """Method and target of a request."""
+    return b"%b %b" % (scope["method"].encode(), target_of(scope))
 
 
 def _preflight(client: Client) -> list[Header]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gateway.shapes import ErrorAnswer, Header, Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Standing = Literal["open", "unsure", "final"]
+"""Whether what was asked may be done again: nothing came of it; nobody knows yet; it was done, or has cost something."""
 
 _JSON: Header = (b"content-type", b"application/json")
 
@@ -27,20 +30,47 @@ class ClientGone(Exception):
 class Client:
     """One request's client."""
 
-    __slots__ = ("_receive", "_send", "extra_headers", "headers", "is_gone", "path", "request_id", "status")
+    __slots__ = (
+        "_body",
+        "_receive",
+        "_send",
+        "extra_headers",
+        "headers",
+        "is_gone",
+        "outlives",
+        "path",
+        "request_id",
+        "standing",
+        "status",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self._receive = receive
         self._send = send
+        self._body: bytes | None = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
         self.request_id = request_id
         self.extra_headers: list[Header] = [(b"x-request-id", request_id.encode())]
         self.is_gone = False
+        self.outlives = False
+        """Whether the work goes on when the client hangs up, since its answer is kept."""
+        self.standing: Standing = "open"
         self.status = 0
+
+    def put_back(self, body: bytes) -> None:
+        """Hand back a body that was read ahead, for the next who asks for it."""
+        self._body = body
+
+    def pass_through(self, wrap: Callable[[Send], Send]) -> None:
+        """Have all that is sent from now on pass through `wrap(send)`."""
+        self._send = wrap(self._send)
 
     async def body(self, max_bytes: int, seconds: float) -> bytes:
         """The whole body. Raises Refusal when it is too large or too slow, ClientGone when it never comes."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            return _bounded(body, max_bytes)
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > max_bytes:
             raise Refusal("request_too_large", str(max_bytes))
@@ -66,8 +96,9 @@ class Client:
             message = await self._receive()
 
     def watch(self, longest_seconds: float) -> _Watch:
-        """While inside, a hang-up cancels the current task's work and comes out as ClientGone. So does taking longer
-        than this: who does not read what it asked for must not hold anything for ever."""
+        """While inside, a hang-up cancels the current task's work and comes out as ClientGone, unless the work outlives
+        its client. So does taking longer than this: who does not read what it asked for must not hold anything for
+        ever."""
         return _Watch(self, longest_seconds)
 
     async def hangup(self) -> None:
@@ -86,6 +117,11 @@ class Client:
     async def refuse(self, error: ErrorAnswer) -> None:
         """Send an error."""
         await self.answer(error.status, error.body, error.headers)
+
+    async def begin(self, status: int, headers: Sequence[Header]) -> None:
+        """Send the head of an answer, these headers and no others; `write` and `end` follow."""
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def start_stream(self, headers: Sequence[Header] = ()) -> None:
         """Begin a stream of events."""
@@ -157,7 +193,7 @@ class _Watch(_Limit):
     def __init__(self, client: Client, longest_seconds: float) -> None:
         super().__init__(longest_seconds)
         self._client = client
-        self._watcher = asyncio.create_task(self._await_hangup())
+        self._watcher = None if client.outlives else asyncio.create_task(self._await_hangup())
 
     async def _await_hangup(self) -> None:
         await self._client.hangup()
@@ -166,7 +202,8 @@ class _Watch(_Limit):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._client.is_gone |= self.is_over
         try:
             super().__exit__(kind, error, trace)

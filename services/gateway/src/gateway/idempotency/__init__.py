@@ -1,0 +1,1 @@
+"""`Idempotency-Key`: one call, however often it is sent."""
