@@ -1,9 +1,14 @@
-"""What keyvault and catalog-sync put into their outboxes is what the contracts say, and holds no secret."""
+"""What keyvault, catalog-sync and billing put into their outboxes is what the contracts say, and holds no secret."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
+from billing.domain.budgets import Budget, Target
+from billing.domain.counting import Counted, Counter, Span
+from billing.flows import messages as billing_messages
+from billing.store.totals import Total
 from catalog_sync.flows.transactions import audited
 from common.contracts.topology import STREAMS
 from common.postgres.outbox import Message
@@ -75,3 +80,13 @@ def test_an_admins_act_in_the_catalog_is_told() -> None:
     message = audited("u1", "alias.created", "alias/my-gpt4", NOW, deployments="openai/gpt-4o")
     content = told([message], "audit.recorded.v1", "audit.recorded.catalog-sync")
     assert (content["actor"], content["detail"]) == ("u1", {"deployments": "openai/gpt-4o"})
+
+
+def test_a_threshold_that_was_reached_is_told_under_the_same_id_however_often() -> None:
+    target = Target("user", "u1", "user:u1", "u1")
+    budget = Budget("b1", target, Span("daily", "UTC"), "hard", Decimal(10), (50, 80, 100), NOW, NOW)
+    total = Total(Counter("user:u1", "2026-11-21"), Counted(Decimal("8.5"), Decimal("8.5")), 3)
+    first, second = (billing_messages.threshold_reached(budget, total, 80, NOW) for _ in range(2))
+    assert first.key == second.key
+    content = told([first], "billing.budget.threshold.v1", "billing.budget.threshold")
+    assert (content["percent"], content["spent_usd"], content["period"]) == (80, "8.5", "2026-11-21")

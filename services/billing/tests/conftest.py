@@ -47,8 +47,9 @@ def make_usage_event(
     period: str = "2026-11",
     tokens: tuple[int, int] = (10, 5),
     billable: bool = True,
+    **members: Any,
 ) -> Event:
-    """A usage event as the gateway makes it; `tokens` are input and output."""
+    """A usage event as the gateway makes it; `tokens` are input and output, `members` take the place of any others."""
     request_id = request_id or uuid7()
     buckets = {
         "input_tokens": tokens[0],
@@ -89,7 +90,7 @@ def make_usage_event(
         "price": {"version": "v1", "rates": {"input_tokens": "30", "output_tokens": "60"}, "is_fallback": False},
         "cost_usd": cost,
         "operator_cost_usd": operator_cost,
-        "budgets": [],
+        "budgets": [f"key:{api_key_id}:{period}"] if api_key_id else [],
         "period": period,
         "started_at": f"{period}-21T08:30:00.123Z",
         "latency_ms": 12,
@@ -107,11 +108,11 @@ def make_usage_event(
         source="/gateway/test",
         type=USAGE_RECORDED,
         time=datetime(2026, 11, 21, 8, 30, tzinfo=UTC),
-        data=UsageRecorded.model_validate(call),
+        data=UsageRecorded.model_validate(call | members),
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def usage_event() -> MakeEvent:
     """Makes usage events."""
     return make_usage_event

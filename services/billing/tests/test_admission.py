@@ -21,8 +21,17 @@ async def store(redis_url: str) -> AsyncIterator[redis.Redis]:
     await client.aclose()
 
 
+async def reopened(journeys: Any) -> None:
+    """Let billing see that admission is closed, wait as long as it must, and open."""
+    assert not await journeys.billing.admission.keep_open()
+    journeys.clock.advance(4.9)
+    assert not await journeys.billing.admission.keep_open(), "calls that run must have had the time to hold again"
+    journeys.clock.advance(0.1)
+    assert await journeys.billing.admission.keep_open()
+
+
 async def test_a_fresh_installation_opens_at_once(journeys: Any, store: redis.Redis) -> None:
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     assert await store.get("epoch")
 
 
@@ -40,12 +49,18 @@ async def test_lost_counters_are_rebuilt_exactly_before_admission_opens(
             usage_event(api_key_id=None, cost="4"),
         ]
     )
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     first_epoch = await store.get("epoch")
     await store.flushall()
-    assert await journeys.billing.open_admission()
+    await reopened(journeys)
     found = {key: await store.get(key) async for key in store.scan_iter("cost:*")}
     assert found == {"cost:key-1:2026:11": "1750000001", "cost:key-2:2026:10": "2"}
+    others = {key: await store.hget(key, "total") async for key in store.scan_iter("other:*")}
+    assert others == {
+        "other:user:user-1:2026-11": "5500000001",
+        "other:user:user-2:2026-11": "250000000",
+        "other:user:user-1:2026-10": "2",
+    }
     assert await store.get("epoch") not in (None, first_epoch)
 
 
@@ -53,7 +68,7 @@ async def test_more_keys_than_one_script_call_takes_are_all_rebuilt(
     journeys: Any, store: redis.Redis, usage_event: MakeEvent
 ) -> None:
     await journeys.book([usage_event(api_key_id=f"key-{number}", cost="0.001") for number in range(1_234)])
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     found = [await store.get(f"cost:key-{number}:2026:11") for number in range(1_234)]
     assert found == ["1000000"] * 1_234
 
@@ -63,7 +78,7 @@ async def test_a_counter_that_has_counted_more_is_left_alone(
 ) -> None:
     await journeys.book([usage_event(api_key_id=f"key-{n}", cost="1") for n in (1, 2)])
     await store.mset({"cost:key-1:2026:11": 2_000_000_000, "cost:key-2:2026:11": 5})
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     assert await store.mget("cost:key-1:2026:11", "cost:key-2:2026:11") == ["2000000000", "1000000000"]
 
 
@@ -74,34 +89,102 @@ async def test_admission_stays_closed_while_an_event_is_not_booked_yet(
     await journeys.bus.jetstream.publish(
         "usage.recorded.openai.key-1", event.model_dump_json().encode(), headers=event_headers(event.id)
     )
-    assert not await journeys.billing.open_admission()
+    assert not await journeys.billing.admission.keep_open()
     puller = await journeys.bus.jetstream.pull_subscribe_bind(durable="billing", stream="USAGE")
     [message] = await puller.fetch(1)
-    assert not await journeys.billing.open_admission(), "delivered is not booked"
+    assert not await journeys.billing.admission.keep_open(), "delivered is not booked"
     await journeys.book([event])
     await message.ack_sync()
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     assert await store.get("cost:key-1:2026:11") == "500000000"
 
 
 async def test_admission_stays_closed_while_events_wait_in_redis(journeys: Any, store: redis.Redis) -> None:
     await store.rpush("gateway:logs", "an event")
-    assert not await journeys.billing.open_admission()
+    assert not await journeys.billing.admission.keep_open()
     assert await store.get("epoch") is None
     await store.delete("gateway:logs")
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
 
 
 async def test_an_open_epoch_is_never_replaced(journeys: Any, store: redis.Redis) -> None:
     await store.set("epoch", "mine")
-    assert await journeys.billing.open_admission()
+    assert await journeys.billing.admission.keep_open()
     assert await store.get("epoch") == "mine"
 
 
-async def test_replicas_that_rebuild_together_agree_on_one_epoch(journeys: Any, store: redis.Redis) -> None:
-    assert any(await asyncio.gather(*(journeys.billing.open_admission() for _ in range(4))))
+async def test_an_epoch_that_is_not_the_one_that_was_opened_is_closed_and_opened_anew(
+    journeys: Any, store: redis.Redis
+) -> None:
+    assert await journeys.billing.admission.keep_open()
+    await store.set("epoch", "of an older copy of the data")
+    assert not await journeys.billing.admission.keep_open()
+    assert await store.get("epoch") is None
+    journeys.clock.advance(5)
+    assert await journeys.billing.admission.keep_open()
+    assert await store.get("epoch") not in (None, "of an older copy of the data")
+
+
+async def test_another_run_of_redis_is_taken_for_one_that_lost_something(journeys: Any, store: redis.Redis) -> None:
+    assert await journeys.billing.admission.keep_open()
+    await journeys.pool.execute("UPDATE admission SET redis_run_id = 'the server before'")
     epoch = await store.get("epoch")
-    assert await journeys.billing.open_admission()
+    await reopened(journeys)
+    assert await store.get("epoch") not in (None, epoch)
+
+
+async def test_used_quotas_come_back_with_the_counters(
+    journeys: Any, store: redis.Redis, usage_event: MakeEvent
+) -> None:
+    assert await journeys.billing.admission.keep_open()
+    calls = [usage_event(tier="trial"), usage_event(tier="trial"), usage_event(tier="trial", user_id=None)]
+    await journeys.book([*calls, usage_event(), usage_event(source="lab", user_id="user-2", api_key_id=None)])
+    await journeys.book(calls)
+    await store.flushall()
+    await reopened(journeys)
+    found = {key: await store.get(key) async for key in store.scan_iter("quota:*")}
+    assert found == {"quota:user:user-1:2026:11": "2", "quota:key:key-1:2026:11": "1", "quota:user:user-2:2026:11": "1"}
+
+
+async def test_a_settlement_that_redis_had_lost_is_counted_by_billing_and_once(
+    journeys: Any, store: redis.Redis, usage_event: MakeEvent
+) -> None:
+    assert await journeys.billing.admission.keep_open()
+    old = await store.get("epoch")
+    named = {"budgets": ["key:key-1:2026-11", "user:user-1:2026-11"], "epoch": old}
+    await journeys.book([usage_event("before", cost="1", **named)])
+    await store.flushall()
+    await reopened(journeys)
+    await journeys.book([usage_event("late", cost="2", **named)])
+    await journeys.book([usage_event("after", cost="4", **{**named, "epoch": await store.get("epoch")})])
+    await journeys.billing.others.tell()
+    assert await store.get("cost:key-1:2026:11") == "1000000000", "what is settled now is the gateway's to add"
+    for scope in ("key:key-1", "user:user-1"):
+        assert await store.hget(f"other:{scope}:2026-11", "total") == "2000000000"
+    await store.flushall()
+    await reopened(journeys)
+    assert await store.get("cost:user:user-1:2026-11") == "5000000000"
+    assert await store.hget("other:user:user-1:2026-11", "total") == "2000000000"
+
+
+async def test_a_final_of_an_older_epoch_adds_only_what_its_estimate_had_not(
+    journeys: Any, store: redis.Redis, usage_event: MakeEvent
+) -> None:
+    assert await journeys.billing.admission.keep_open()
+    named = {"budgets": ["key:key-1:2026-11"], "epoch": await store.get("epoch")}
+    await journeys.book([usage_event("r", kind="estimated", cost="0.5", **named)])
+    await store.flushall()
+    await reopened(journeys)
+    await journeys.book([usage_event("r", cost="0.7", **named)])
+    await journeys.billing.others.tell()
+    assert await store.get("cost:key-1:2026:11") == "500000000"
+    assert await store.hget("other:key:key-1:2026-11", "total") == "200000000"
+
+
+async def test_replicas_that_rebuild_together_agree_on_one_epoch(journeys: Any, store: redis.Redis) -> None:
+    assert any(await asyncio.gather(*(journeys.billing.admission.keep_open() for _ in range(4))))
+    epoch = await store.get("epoch")
+    assert await journeys.billing.admission.keep_open()
     assert epoch is not None
     assert epoch == await store.get("epoch")
 

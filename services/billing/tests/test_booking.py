@@ -184,4 +184,6 @@ async def test_the_auditor_finds_lines_that_somebody_slipped_in(
         "transaction_sums_to_zero": 1,
         "ledger_sums_to_zero": 1,
         "month_equals_ledger": 1,
+        "counter_equals_charges": 0,
+        "provider_days_equal_ledger": 0,
     }

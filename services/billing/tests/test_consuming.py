@@ -93,7 +93,7 @@ async def test_a_batch_that_was_committed_but_not_acknowledged_changes_nothing_w
     await consumer(dies_after_the_first_commit)
 
     async def acknowledged() -> bool:
-        found = await journeys.billing.backlog()
+        found = await journeys.billing.admission.backlog()
         return bool(found.is_empty)
 
     await eventually(acknowledged)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
 import pytest
-from billing.domain.ledger import Booking, Charge, Month, MonthlyRow, Owner, Tally, book, month_named, unseen
+from billing.domain.charges import Attempt, Charge, Month, Owner, month_named
+from billing.domain.ledger import Booking, MonthlyRow, Tally, book, unseen
 from billing.domain.reading import charge_of
 from common.ids import usage_event_id
 from hypothesis import given
@@ -36,7 +36,10 @@ def charge(request: str, state: Any = "final", cost: str = "1", **changes: Any) 
         output_tokens=5,
         occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
     )
-    return replace(plain, **changes)
+    changed = plain._replace(**changes)
+    # As it is read: what it costs counts, and its one attempt is all of it.
+    whole = Attempt(changed.provider_type, "gpt-4", changed.cost, changed.operator_cost)
+    return changed._replace(counted=changed.cost, attempts=(whole,))
 
 
 amounts = st.decimals(min_value=0, max_value=10**9, places=16)
@@ -153,7 +156,7 @@ def test_a_final_that_another_provider_answered_moves_the_debt_to_it() -> None:
 def test_an_estimate_after_the_final_books_nothing() -> None:
     books = Books()
     books.take([charge("r", "final", "0.20")])
-    assert books.take([charge("r", "estimated", "0.50")]) == Booking({}, [], {})
+    assert books.take([charge("r", "estimated", "0.50")]) == Booking({}, [], [], {}, {}, {})
 
 
 def test_of_the_events_delivered_only_those_just_claimed_are_fresh_and_each_once() -> None:

@@ -12,7 +12,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.snapshots import KeySnapshot
 from common.contracts.usage import UsageRecorded
 
-from billing.domain.ledger import Charge
+from billing.domain.charges import Charge
 from billing.domain.reading import charge_of
 from billing.flows import Billing
 
@@ -48,7 +48,7 @@ class KeyNames:
 
     def apply(self, key: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
-        if body is not None:
+        if body is not None and "." not in key:  # `user.<id>` and `team.<id>` are no keys
             self._waiting[key] = KeySnapshot.model_validate_json(body).name
             self._came.set()
 

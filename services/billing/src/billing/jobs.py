@@ -1,4 +1,5 @@
-"""What billing does by the clock: audits its books, and keeps admission open as long as the counters are right."""
+"""What billing does by the clock: audits its books, tells Redis what it counts there, and keeps admission open as long as
+the counters are right."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from billing.flows import Billing
 log = structlog.get_logger()
 
 _ADMISSION_SECONDS = 1.0
+_TELL_SECONDS = 0.1
+_SWEEP_SECONDS = 60.0
 _AUDIT_SHARE = 0.05
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
 
@@ -37,6 +40,28 @@ class JobMetrics:
         self.closed_seconds = Counter(
             "tollgate_billing_admission_closed_seconds", "Seconds that admission was seen closed", registry=registry
         )
+
+
+class OtherTeller:
+    """Tells Redis what billing counts there: soon after a booking, and everything again every so often."""
+
+    def __init__(self, billing: Billing, clock: Clock) -> None:
+        self._billing = billing
+        self._clock = clock
+        self._swept_at: float | None = None
+
+    async def run(self) -> None:
+        """Tell until cancelled; an outage is waited out."""
+        while True:
+            try:
+                await self._billing.others.tell()
+                if self._swept_at is None or self._clock.monotonic() - self._swept_at >= _SWEEP_SECONDS:
+                    await self._billing.others.sweep()
+                    self._swept_at = self._clock.monotonic()
+            except _OUTAGES as error:
+                log.warning("counters_wait", error=type(error).__name__)
+                await asyncio.sleep(_ADMISSION_SECONDS)
+            await asyncio.sleep(_TELL_SECONDS)
 
 
 class Auditor:
@@ -62,7 +87,7 @@ class Auditor:
 
     async def audit_once(self) -> None:
         """One audit, and what it found into metrics and log."""
-        backlog = await self._billing.backlog()
+        backlog = await self._billing.admission.backlog()
         self._metrics.pending.set(backlog.pending)
         self._metrics.unacknowledged.set(backlog.unacknowledged)
         findings = await self._billing.audit()
@@ -97,7 +122,7 @@ class AdmissionKeeper:
 
     async def _look(self) -> bool:
         try:
-            return await self._billing.open_admission()
+            return await self._billing.admission.keep_open()
         except _OUTAGES as error:
             log.warning("admission_unknown", error=type(error).__name__)
             return False

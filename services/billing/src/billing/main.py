@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from common.backbone import open_backbone
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
-from common.contracts.topology import KEYS_BUCKET
+from common.contracts.topology import CATALOG_BUCKET, KEYS_BUCKET
 from common.http.app import create_api
 from common.http.serve import serve
 from common.settings import read_or_exit
@@ -16,10 +16,11 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from billing.api import ledger, summary
+from billing.api import budgets, ledger, summary
 from billing.consumers import KeyNames, usage_handler
 from billing.flows import Billing
-from billing.jobs import AdmissionKeeper, Auditor, JobMetrics
+from billing.flows.known import Known
+from billing.jobs import AdmissionKeeper, Auditor, JobMetrics, OtherTeller
 from billing.settings import BillingSettings
 from billing.store.counters import open_counters
 
@@ -37,13 +38,20 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             open_backbone("billing", settings.database_url, settings, registry) as backbone,
         ):
             billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock)
-            app.state.billing = billing
+            known = Known()
+            app.state.billing, app.state.known, app.state.relay = billing, known, backbone.relay
             backbone.consume_usage(usage_handler(billing))
             await backbone.start(app)
             names = KeyNames(billing)
-            keys = Mirror(backbone.bus, KEYS_BUCKET.name, names.apply)
-            backbone.tasks.start("keys", keys.run())
+
+            def apply_key(key: str, body: bytes | None) -> None:
+                names.apply(key, body)
+                known.apply_key(key, body)
+
+            backbone.tasks.start("keys", Mirror(backbone.bus, KEYS_BUCKET.name, apply_key).run())
+            backbone.tasks.start("catalog", Mirror(backbone.bus, CATALOG_BUCKET.name, known.apply_model).run())
             backbone.tasks.start("key_names", names.run())
+            backbone.tasks.start("others", OtherTeller(billing, clock).run())
             backbone.tasks.start("admission", AdmissionKeeper(billing, metrics, clock).run())
             backbone.tasks.start("audit", Auditor(billing, metrics, clock, settings.audit_seconds).run())
             yield
@@ -51,6 +59,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
     app = create_api("Tollgate billing", lifespan, registry)
     app.include_router(summary.router)
     app.include_router(ledger.router)
+    app.include_router(budgets.router)
     return app
 
 

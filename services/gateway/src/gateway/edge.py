@@ -41,6 +41,7 @@ OWNERS: Mapping[str, str] = {
     "/api/v1/providers": "catalog-sync",
     "/api/v1/aliases": "catalog-sync",
     "/api/v1/billing": "billing",
+    "/api/budgets": "billing",
     "/api/costs": "analytics",
     "/api/v1/analytics": "analytics",
 }

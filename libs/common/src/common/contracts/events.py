@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
+from common.contracts.billing import (
+    BILL_RECONCILED,
+    BUDGET_THRESHOLD_REACHED,
+    BillReconciled,
+    BudgetThresholdReached,
+)
 from common.contracts.changes import (
     AUDIT_RECORDED,
     CATALOG_SYNCED,
@@ -23,7 +29,7 @@ from common.contracts.changes import (
     KeyChanged,
 )
 from common.contracts.envelope import Contract, Envelope
-from common.contracts.topology import AUDIT, CATALOG, KEYS, USAGE, Stream
+from common.contracts.topology import AUDIT, BILLING, CATALOG, KEYS, USAGE, Stream
 from common.contracts.usage import USAGE_RECORDED, USAGE_REJECTED, UsageRecorded, UsageRejected
 from common.contracts.usage_examples import USAGE_EXAMPLES
 
@@ -138,6 +144,46 @@ def _audited() -> dict[str, Any]:
     )
 
 
+def _threshold() -> dict[str, Any]:
+    return _told(
+        "1b0f6a4e-3a52-5d0c-9c55-9f2f0c5f7a55",
+        "/billing",
+        BUDGET_THRESHOLD_REACHED,
+        "2026-11-21T08:39:12.004Z",
+        {
+            "budget_id": "0199f3a2-7f1d-7c43-9d10-5a6b7c8d9e0f",
+            "owner_user_id": _USER,
+            "scope": f"user:{_USER}",
+            "period": "2026-W47@Europe/Berlin",
+            "mode": "hard",
+            "percent": 80,
+            "limit_usd": "25",
+            "spent_usd": "20.0004",
+        },
+    )
+
+
+def _reconciled() -> dict[str, Any]:
+    return _told(
+        "0199f3c2-3e5f-7a60-8b1c-2d3e4f506172",
+        "/billing",
+        BILL_RECONCILED,
+        "2026-11-21T08:40:31.118Z",
+        {
+            "reconciliation_id": "0199f3c2-3e5e-7b1f-9a0b-1c2d3e4f5061",
+            "provider_type": "openai",
+            "first_day": "2026-10-01",
+            "last_day": "2026-10-31",
+            "billed_usd": "1014.27",
+            "booked_usd": "1002.113",
+            "drift_usd": "12.157",
+            "is_alarming": True,
+            "rows_off": 3,
+            "is_accepted": False,
+        },
+    )
+
+
 def _one(example: dict[str, Any]) -> Mapping[str, dict[str, Any]]:
     return MappingProxyType({"ordinary": example})
 
@@ -191,6 +237,15 @@ EVENTS = (
     ),
     Event(CREDENTIAL_CHANGED, CredentialChanged, KEYS, "credentials.changed", "keyvault", _one(_credential())),
     Event(CATALOG_SYNCED, CatalogSynced, CATALOG, "catalog.synced", "catalog-sync", _one(_synced())),
+    Event(
+        BUDGET_THRESHOLD_REACHED,
+        BudgetThresholdReached,
+        BILLING,
+        "billing.budget.threshold",
+        "billing",
+        _one(_threshold()),
+    ),
+    Event(BILL_RECONCILED, BillReconciled, BILLING, "billing.reconciled", "billing", _one(_reconciled())),
     Event(AUDIT_RECORDED, AuditRecorded, AUDIT, "audit.recorded.<service>", "every service", _one(_audited())),
 )
-"""The table. Subjects that no row names yet (`billing.*`, `alerts.*`, `content.*`) are reserved by their streams."""
+"""The table. Subjects that no row names yet (`billing.charged`, `alerts.*`, `content.*`) are reserved by their streams."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from billing.domain.ledger import Month
+from billing.domain.charges import Month
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Findings:
     ledger_total: Decimal
     unbalanced_count: int
     months_off_count: int
+    counters_off_count: int = 0
+    days_off_count: int = 0
     unbalanced: list[UUID] = field(default_factory=list)
     months_off: list[MonthOff] = field(default_factory=list)
 
@@ -36,6 +38,8 @@ class Findings:
             "transaction_sums_to_zero": self.unbalanced_count,
             "ledger_sums_to_zero": int(self.ledger_total != 0),
             "month_equals_ledger": self.months_off_count,
+            "counter_equals_charges": self.counters_off_count,
+            "provider_days_equal_ledger": self.days_off_count,
         }
 
 

@@ -5,80 +5,28 @@ deliver the two in either order, and each any number of times. What stands booke
 none → estimated → final. The first event of a request is booked whole; a final after an estimate books the *difference*
 between the two, account by account; everything else books nothing. So every order ends in the same sums.
 
-Accounts: `customer:<key>` owes what its calls cost, `provider:<type>` is owed it; what nobody can be charged for is
-`operator:unbilled`. A call on the caller's own credential is billed by its provider: it is counted, never booked.
+Accounts: `customer:<key>` owes what its calls cost, `provider:<type>` is owed it, attempt by attempt; what nobody can be
+charged for is `operator:unbilled`. A call on the caller's own credential is billed by its provider: it is counted, never
+booked. What the same changes do to budgets is `counting`'s.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-State = Literal["estimated", "final"]
-EntryKind = Literal["usage", "correction"]
+from billing.domain.charges import PRECISION, Attempt, Change, Charge, Month, Owner
+from billing.domain.counting import settled_after
 
-KEYLESS = "none"
-"""Stands in an account's name where a call was made without a virtual key (a signed-in user's test)."""
-UNBILLED = "operator:unbilled"
+EntryKind = Literal["usage", "correction", "rerating", "reconciliation"]
 
-_PRECISION = 60  # more digits than sums of costs can need, so that nothing here ever rounds
-_MONTH = re.compile(r"^(\d{4})-(0[1-9]|1[0-2])$")
 _NOTHING = Decimal(0)
-
-
-class Month(NamedTuple):
-    """A UTC calendar month."""
-
-    year: int
-    month: int
-
-
-class Owner(NamedTuple):
-    """Whose calls a monthly row counts: a virtual key and the user it belonged to."""
-
-    api_key_id: str | None
-    user_id: str | None
-
-
-Post = tuple[str, Month]
-"""Where an amount goes: an account, and the month it counts in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What one request is known to have used and cost; the latest word that counts is what stands booked.
-
-    `cost` and `operator_cost` are US dollars to be booked: zero where the call is not billable.
-    """
-
-    request_id: str
-    event_id: UUID
-    state: State
-    owner: Owner
-    team_id: str | None
-    provider_type: str
-    month: Month
-    cost: Decimal
-    operator_cost: Decimal
-    input_tokens: int
-    output_tokens: int
-    occurred_at: datetime
-
-    def position(self) -> dict[Post, Decimal]:
-        """The amount that this charge puts on each account in its month; sums to zero."""
-        amounts: dict[Post, Decimal] = {}
-        if self.cost:
-            amounts[f"customer:{self.owner.api_key_id or KEYLESS}", self.month] = self.cost
-        if self.operator_cost:
-            amounts[UNBILLED, self.month] = self.operator_cost
-        if amounts:
-            amounts[f"provider:{self.provider_type}", self.month] = (self.cost + self.operator_cost).copy_negate()
-        return amounts
+_INPUT = ("input_tokens", "cached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "audio_input_tokens")
+_OUTPUT = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
 
 
 class Entry(NamedTuple):
@@ -95,7 +43,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What is counted a month; a difference may be negative."""
+    """What is counted a month or day; a difference may be negative."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -115,37 +63,38 @@ class Tally:
 MonthlyRow = tuple[Owner, Month]
 
 
+class ProviderDay(NamedTuple):
+    """A provider's model on a UTC day; what the simulator answered is kept apart."""
+
+    day: date
+    provider_type: str
+    model: str
+    is_simulated: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """What a batch of events does: charges as they stand afterwards, ledger lines, differences of monthly rows."""
+    """What a batch of events does: charges as they stand afterwards, and each change on the way there; ledger lines;
+    differences of monthly rows, of providers' days and of quotas used."""
 
     charges: dict[str, Charge]
+    changes: list[Change]
     entries: list[Entry]
     months: dict[MonthlyRow, Tally]
+    days: dict[ProviderDay, Tally]
+    quotas: dict[tuple[str, Month], int]
 
 
-def month_named(period: str) -> Month:
-    """`2026-11` → that month; ValueError for anything else."""
-    match = _MONTH.match(period)
-    if match is None:
-        raise ValueError("period is not a month like 2026-11")
-    return Month(int(match[1]), int(match[2]))
-
-
-def book(standing: Mapping[str, Charge], events: Iterable[Charge]) -> Booking:
-    """Book events, each of them new, on top of what stands booked for their requests."""
-    booking = Booking({}, [], {})
+def book(standing: Mapping[str, Charge], events: Iterable[Charge], epoch: str | None = None) -> Booking:
+    """Book events, each of them fresh, on top of what stands booked for their requests; `epoch` is the present one."""
+    booking = Booking({}, [], [], {}, {}, {})
     with localcontext() as context:
-        context.prec = _PRECISION
+        context.prec = PRECISION
         for event in events:
             before = booking.charges.get(event.request_id) or standing.get(event.request_id)
-            if not _counts(before, event):
-                continue
-            booking.charges[event.request_id] = event
-            booking.entries.extend(_entries(before, event))
-            if before is not None:
-                _count(booking.months, before, negative=True)
-            _count(booking.months, event)
+            if _counts(before, event):
+                after = event._replace(settled=settled_after(before, event, epoch))
+                _change(booking, before, after)
     return booking
 
 
@@ -160,25 +109,55 @@ def unseen(events: Sequence[Charge], claimed: Iterable[UUID]) -> list[Charge]:
     return fresh
 
 
-def _counts(before: Charge | None, event: Charge) -> bool:
-    return before is None or (before.state == "estimated" and event.state == "final")
-
-
-def _entries(before: Charge | None, event: Charge) -> list[Entry]:
-    amounts = event.position()
+def entries_between(before: Charge | None, after: Charge, transaction_id: UUID, kind: EntryKind) -> list[Entry]:
+    """The lines that turn what stood into what stands."""
+    amounts = after.position()
     if before is not None:
         for post, amount in before.position().items():
             amounts[post] = amounts.get(post, _NOTHING) - amount
-    kind: EntryKind = "usage" if before is None else "correction"
     return [
-        Entry(event.event_id, event.request_id, account, amount, kind, month, event.occurred_at)
+        Entry(transaction_id, after.request_id, account, amount, kind, month, after.occurred_at)
         for (account, month), amount in amounts.items()
         if amount
     ]
 
 
-def _count(months: dict[MonthlyRow, Tally], charge: Charge, *, negative: bool = False) -> None:
-    sign = -1 if negative else 1
+def count(months: dict[MonthlyRow, Tally], days: dict[ProviderDay, Tally], charge: Charge, sign: int) -> None:
+    """Add a charge to its month and its providers' days, or (sign -1) take it away."""
     row = (charge.owner, charge.month)
     tally = Tally(sign, sign * charge.input_tokens, sign * charge.output_tokens, sign * charge.cost)
     months[row] = months[row].plus(tally) if row in months else tally
+    if not charge.is_booked:
+        return
+    day = charge.occurred_at.astimezone(UTC).date()
+    for attempt in charge.attempts:
+        place = ProviderDay(day, attempt.provider_type, attempt.model, charge.is_simulated)
+        owed = _owed(attempt, sign)
+        days[place] = days[place].plus(owed) if place in days else owed
+
+
+def _change(booking: Booking, before: Charge | None, after: Charge) -> None:
+    booking.charges[after.request_id] = after
+    booking.changes.append((before, after))
+    kind: EntryKind = "usage" if before is None else "correction"
+    booking.entries.extend(entries_between(before, after, after.event_id, kind))
+    if before is not None:
+        count(booking.months, booking.days, before, -1)
+    elif after.quota is not None:
+        used = (after.quota, after.month)
+        booking.quotas[used] = booking.quotas.get(used, 0) + 1
+    count(booking.months, booking.days, after, 1)
+
+
+def _counts(before: Charge | None, event: Charge) -> bool:
+    return before is None or (before.state == "estimated" and event.state == "final")
+
+
+def _owed(attempt: Attempt, sign: int) -> Tally:
+    used = attempt.usage
+    return Tally(
+        sign,
+        sign * sum(used.get(bucket, 0) for bucket in _INPUT),
+        sign * sum(used.get(bucket, 0) for bucket in _OUTPUT),
+        sign * (attempt.cost + attempt.operator_cost),
+    )

@@ -5,17 +5,23 @@ Whatever is refused is a ValueError: no retry cures it, so the consumer sends th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from uuid import UUID
 
+from common.budgets import quota_scope
 from common.contracts.envelope import Envelope
-from common.contracts.usage import USAGE_RECORDED, UsageRecorded
+from common.contracts.usage import USAGE_RECORDED, AttemptRecord, UsageCounts, UsageRecorded
 from common.money import Money
+from common.periods import counter_name
+from common.usage import TOKEN_BUCKETS
 
-from billing.domain.ledger import Charge, Owner, month_named
+from billing.domain.charges import PRECISION, Attempt, Charge, Owner, month_named
+from billing.domain.counting import counter_named
 
 _NOTHING = Decimal(0)
+_LAB = frozenset({"lab", "compare", "schedule", "judge"})
 
 
 def charge_of(event: Envelope[UsageRecorded]) -> Charge:
@@ -23,6 +29,10 @@ def charge_of(event: Envelope[UsageRecorded]) -> Charge:
     if event.type != USAGE_RECORDED:
         raise ValueError("not an event of the type that billing knows")
     call = event.data
+    # A call made elsewhere counts in its user's budgets, although nobody owes us anything for it.
+    counts = call.billable or call.status == "tracked"
+    cost, operator_cost = _amount(call.cost_usd), _amount(call.operator_cost_usd)
+    used = call.usage
     return Charge(
         request_id=call.request_id,
         event_id=UUID(event.id),
@@ -31,29 +41,62 @@ def charge_of(event: Envelope[UsageRecorded]) -> Charge:
         team_id=call.team_id,
         provider_type=call.provider_type,
         month=month_named(call.period),
-        cost=_booked(call.cost_usd, billable=call.billable),
-        operator_cost=_booked(call.operator_cost_usd, billable=call.billable),
-        input_tokens=_prompt_tokens(call),
-        output_tokens=_completion_tokens(call),
+        cost=cost if call.billable else _NOTHING,
+        operator_cost=operator_cost if call.billable else _NOTHING,
+        input_tokens=used.input_tokens
+        + used.cached_input_tokens
+        + used.cache_write_5m_tokens
+        + used.cache_write_1h_tokens
+        + used.audio_input_tokens,
+        output_tokens=used.output_tokens + used.reasoning_tokens + used.audio_output_tokens,
         occurred_at=_instant(call.started_at),
+        counted=cost if counts else _NOTHING,
+        attempts=_attempts(call, cost, operator_cost) if counts else (),
+        is_simulated=call.simulated,
+        budgets=_budgets(call) if counts and call.status != "tracked" else (),
+        epoch=call.epoch,
+        quota=_quota(call),
     )
 
 
-def _booked(amount: Money, *, billable: bool) -> Decimal:
-    """What is booked of an amount: all, or nothing where the provider bills the caller itself."""
+def _amount(amount: Money) -> Decimal:
     if amount.usd < 0:
         raise ValueError("a call cannot cost less than nothing")
-    return amount.usd if billable else _NOTHING
+    return amount.usd
 
 
-def _prompt_tokens(call: UsageRecorded) -> int:
-    used = call.usage
-    written = used.cache_write_5m_tokens + used.cache_write_1h_tokens
-    return used.input_tokens + used.cached_input_tokens + written + used.audio_input_tokens
+def _attempts(call: UsageRecorded, cost: Decimal, operator_cost: Decimal) -> tuple[Attempt, ...]:
+    """The attempts, which sum to what the call cost: what they leave open is the last one's, which answered."""
+    told = [_attempt(record) for record in call.attempts]
+    if not told:
+        return (Attempt(call.provider_type, call.model, cost, operator_cost, _buckets(call.usage), call.price.version),)
+    with localcontext() as context:
+        context.prec = PRECISION
+        for attempt in told[:-1]:
+            cost, operator_cost = cost - attempt.cost, operator_cost - attempt.operator_cost
+    told[-1] = told[-1]._replace(cost=cost, operator_cost=operator_cost, price_version=call.price.version)
+    return tuple(told)
 
 
-def _completion_tokens(call: UsageRecorded) -> int:
-    return call.usage.output_tokens + call.usage.reasoning_tokens + call.usage.audio_output_tokens
+def _attempt(record: AttemptRecord) -> Attempt:
+    used = _buckets(record.usage) if record.usage is not None else {}
+    return Attempt(record.provider, record.model, _amount(record.cost_usd), _amount(record.unbilled_usd), used)
+
+
+def _buckets(usage: UsageCounts) -> Mapping[str, int]:
+    found = {name: tokens for name in TOKEN_BUCKETS if (tokens := getattr(usage, name))}
+    return {**found, **usage.units} if usage.units else found
+
+
+def _quota(call: UsageRecorded) -> str | None:
+    """Whose quota the call used: those of keys that carry a tier count, and those of the lab; not what was tracked."""
+    counts = call.source in _LAB or (call.source == "api" and call.tier is not None)
+    return quota_scope(call.api_key_id or "", call.user_id) if counts and (call.api_key_id or call.user_id) else None
+
+
+def _budgets(call: UsageRecorded) -> tuple[str, ...]:
+    """The counters named; a bare `key:<id>`, as events named it before budgets had periods, means the UTC month."""
+    return tuple(name if counter_named(name) else counter_name(name, call.period) for name in call.budgets)
 
 
 def _instant(text: str) -> datetime:

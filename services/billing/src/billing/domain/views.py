@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from billing.domain.ledger import Month
+from billing.domain.charges import Month
 
 
 @dataclass(frozen=True, slots=True)

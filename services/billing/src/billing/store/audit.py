@@ -8,7 +8,7 @@ from uuid import UUID
 from common.postgres.pool import Connection
 
 from billing.domain.audit import MonthOff
-from billing.domain.ledger import Month
+from billing.domain.charges import Month
 
 AUDIT_SECONDS = 600.0
 """How long one of these statements may take."""
@@ -49,3 +49,29 @@ async def months_off(connection: Connection, examples: int) -> tuple[int, list[M
         MonthOff(row["api_key_id"], Month(row["year"], row["month"]), row["booked"], row["counted"]) for row in rows
     ]
     return (rows[0]["count"] if rows else 0), found
+
+
+async def counters_off(connection: Connection) -> int:
+    """How many keys' and users' months hold another total than the charges that stand."""
+    return int(
+        await connection.fetchval(
+            "WITH booked AS (SELECT s.scope, lpad(c.year::text, 4, '0') || '-' || lpad(c.month::text, 2, '0') AS period,"
+            " sum(c.counted) AS total FROM charges AS c,"
+            " LATERAL (VALUES ('key:' || c.api_key_id), ('user:' || c.user_id)) AS s (scope)"
+            " WHERE s.scope IS NOT NULL GROUP BY 1, 2)"
+            " SELECT count(*) FROM booked LEFT JOIN counters USING (scope, period)"
+            " WHERE booked.total <> coalesce(counters.total, 0)",
+            timeout=AUDIT_SECONDS,
+        )
+    )
+
+
+async def days_off(connection: Connection) -> int:
+    """How many providers' days add up to something else than the ledger's lines of calls do (0 or 1: their sums)."""
+    return int(
+        await connection.fetchval(
+            "SELECT (coalesce((SELECT sum(cost) FROM provider_days), 0) <> -coalesce((SELECT sum(amount)"
+            " FROM ledger_entries WHERE starts_with(account, 'provider:') AND kind <> 'reconciliation'), 0))::int",
+            timeout=AUDIT_SECONDS,
+        )
+    )

@@ -1,13 +1,14 @@
 """The counters in Redis that calls are admitted by, as far as billing writes them, and the epoch that opens admission.
 
 While the key `epoch` is missing gateways admit nothing. Only billing writes it, once the counters hold at least what
-the ledger does.
+the ledger does. `cost:` is the gateways': billing only raises one that Redis has lost. `other:` is billing's alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import redis.asyncio as redis
 from common.contracts.topology import EPOCH_KEY, GATEWAY_LOGS_KEY
@@ -22,6 +23,26 @@ for i, key in ipairs(KEYS) do
 end
 """
 
+# Absolute and versioned: told twice, late or in any order it ends the same. Nothing is not worth a key.
+_TELL = """
+for i, key in ipairs(KEYS) do
+    local total, version = ARGV[2 * i - 1], tonumber(ARGV[2 * i])
+    local known = tonumber(redis.call('HGET', key, 'version') or '-1')
+    if known < version and (known >= 0 or total ~= '0') then
+        redis.call('HSET', key, 'total', total, 'version', ARGV[2 * i])
+    end
+end
+"""
+
+_CLOSE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class RedisState(NamedTuple):
+    """The epoch that stands in Redis (None: admission is closed), and which run of which server says so."""
+
+    epoch: str | None
+    run_id: str
+
 
 class Counters:
     """The counters of one Redis. Every method raises redis.exceptions.RedisError or OSError when it is away."""
@@ -29,19 +50,38 @@ class Counters:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._raise = client.register_script(_RAISE)
+        self._tell = client.register_script(_TELL)
+        self._close = client.register_script(_CLOSE)
 
-    async def are_open(self) -> bool:
-        """Whether admission is open."""
-        return bool(await self._client.exists(EPOCH_KEY))
+    async def state(self) -> RedisState:
+        """Whether admission is open, and on which run of the server: another one may have lost what this one held."""
+        async with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.get(EPOCH_KEY)
+            pipeline.info("server")
+            epoch, server = await pipeline.execute()
+        return RedisState(epoch.decode() if epoch is not None else None, str(server["run_id"]))
 
     async def waiting_events(self) -> int:
         """How many usage events wait in Redis for NATS to come back."""
         return int(await self._client.llen(GATEWAY_LOGS_KEY))
 
     async def raise_to(self, totals: Mapping[str, int]) -> None:
-        """Set counters (nano-USD by key) that are missing or lower; a few hundred at a time."""
+        """Set counters (nano-USD or calls by key) that are missing or lower; a few hundred at a time."""
         if totals:
             await self._raise(keys=list(totals), args=list(totals.values()))
+
+    async def tell_other(self, totals: Mapping[str, tuple[int, int]]) -> None:
+        """Set what billing counts: nano-USD and version by key, where the version is later; a few hundred at a time."""
+        if totals:
+            await self._tell(keys=list(totals), args=[part for pair in totals.values() for part in pair])
+
+    async def amounts(self, keys: Sequence[str]) -> list[int]:
+        """The numbers under these keys; zero where there is none."""
+        return [int(found or 0) for found in await self._client.mget(keys)] if keys else []
+
+    async def close(self, epoch: str) -> None:
+        """Close admission, if it is open under this epoch."""
+        await self._close(keys=[EPOCH_KEY], args=[epoch])
 
     async def open(self, epoch: str) -> None:
         """Open admission under this epoch, unless it is open already."""

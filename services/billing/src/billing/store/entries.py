@@ -8,7 +8,8 @@ from datetime import datetime
 import asyncpg
 from common.postgres.pool import Connection
 
-from billing.domain.ledger import Entry, Month
+from billing.domain.charges import Month
+from billing.domain.ledger import Entry
 from billing.domain.views import LedgerFilter, LedgerLine
 
 _COLUMNS = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 
 import asyncpg
 from common.postgres.pool import Connection
 
-from billing.domain.ledger import Month, MonthlyRow, Tally
+from billing.domain.charges import Month
+from billing.domain.ledger import MonthlyRow, Tally
 from billing.domain.views import MonthlySummary, SummaryFilter, SummaryPosition
 
 
@@ -62,19 +62,6 @@ async def summaries(
         limit,
     )
     return [_summary(row) for row in rows]
-
-
-async def settled(connection: Connection, month: Month, after_key: str, limit: int) -> list[tuple[str, Decimal]]:
-    """What each virtual key owes for a month in US dollars, by key, from above `after_key`."""
-    rows = await connection.fetch(
-        "SELECT api_key_id, sum(total_cost) AS total_cost FROM monthly_usage"
-        " WHERE year = $1 AND month = $2 AND api_key_id > $3 GROUP BY api_key_id ORDER BY api_key_id LIMIT $4",
-        month.year,
-        month.month,
-        after_key,
-        limit,
-    )
-    return [(row["api_key_id"], row["total_cost"]) for row in rows]
 
 
 async def remember_names(connection: Connection, names: Mapping[str, str], at: datetime) -> None:

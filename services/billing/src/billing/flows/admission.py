@@ -1,0 +1,97 @@
+"""Admission after a loss of Redis: closed until the counters hold what the ledger does.
+
+What was lost is seen by the epoch (gone, or not the one that stands in the database) and by the server's run: a restarted
+server, or another that took over, may lack the last things that the one before held. Gateways write the holds of their
+running calls again within a second; five are waited for, so that every one of them is counted when the doors open.
+"""
+
+from __future__ import annotations
+
+import structlog
+from common.clock import Clock
+from common.contracts.topology import quota_key
+from common.ids import uuid7
+from common.postgres.pool import Connection, Pool
+from nats.js import JetStreamContext
+
+from billing.domain.audit import Backlog
+from billing.domain.charges import Month
+from billing.flows.others import AT_ONCE, Others
+from billing.store import locks, quotas
+from billing.store.backlog import backlog
+from billing.store.counters import Counters, RedisState
+from billing.store.locks import Opened
+
+log = structlog.get_logger()
+
+CLOSED_SECONDS = 5.0
+"""How long admission stays closed at least after a loss."""
+
+
+class Admission:
+    """Keeps the epoch; one instance a process."""
+
+    def __init__(
+        self, pool: Pool, jetstream: JetStreamContext, counters: Counters, others: Others, clock: Clock
+    ) -> None:
+        self._pool = pool
+        self._jetstream = jetstream
+        self._counters = counters
+        self._others = others
+        self._clock = clock
+        self._seen_closed: tuple[str, float] | None = None
+
+    async def backlog(self) -> Backlog:
+        """How far billing is behind the stream."""
+        return await backlog(self._jetstream)
+
+    async def keep_open(self) -> bool:
+        """Keep admission open; where it is closed, because Redis is fresh or has lost what it held, open it once every
+        event was booked and the counters hold what the ledger does. False when that is not so yet."""
+        state = await self._counters.state()
+        async with self._pool.acquire() as connection:
+            opened = await locks.opened(connection)
+            if opened is None and state.epoch is not None:
+                await locks.open_under(connection, state.epoch, state.run_id, self._clock.now())
+                opened = Opened(state.epoch, state.run_id)
+        if opened is not None and opened == (state.epoch, state.run_id):
+            self._seen_closed = None
+            return True
+        if state.epoch is not None:
+            log.warning("redis_is_another", epoch=state.epoch)
+            await self._counters.close(state.epoch)
+        if opened is not None and not self._waited_out(state):
+            return False
+        if await self._counters.waiting_events() or not (await self.backlog()).is_empty:
+            return False
+        return await self._open(state.run_id)
+
+    def _waited_out(self, state: RedisState) -> bool:
+        """Whether this server has been seen closed for long enough."""
+        now = self._clock.monotonic()
+        if self._seen_closed is None or self._seen_closed[0] != state.run_id:
+            self._seen_closed = (state.run_id, now)
+        return now - self._seen_closed[1] >= CLOSED_SECONDS
+
+    async def _open(self, run_id: str) -> bool:
+        """Restore the counters and open, if no other replica is at it. The lock outlives the transaction, up to the
+        connection's return to the pool: the epoch in Redis must be the one that was committed last."""
+        async with self._pool.acquire() as connection:
+            if not await locks.try_admission(connection):
+                return False
+            epoch = uuid7()
+            async with connection.transaction():
+                await locks.take_counters(connection)
+                await self._others.restore(connection)
+                await self._restore_quotas(connection)
+                await locks.open_under(connection, epoch, run_id, self._clock.now())
+            await self._counters.open(epoch)
+        self._seen_closed = None
+        return True
+
+    async def _restore_quotas(self, connection: Connection) -> None:
+        now = self._clock.now()
+        month, position = Month(now.year, now.month), ""
+        while some := await quotas.page(connection, month, position, AT_ONCE):
+            await self._counters.raise_to({quota_key(scope, month.name): calls for scope, calls in some})
+            position = some[-1][0]
