@@ -44,7 +44,9 @@ class Heard:
         """catalog-sync's journey."""
         self.batches.append(sightings)
 
-    async def note(self, keys: Mapping[str, datetime], credentials: Mapping[str, datetime]) -> None:
+    async def note(
+        self, keys: Mapping[str, datetime], credentials: Mapping[str, datetime], verdicts: Mapping[str, Any]
+    ) -> None:
         """keyvault's journey."""
         self.batches.append((keys, credentials))
 

@@ -30,7 +30,7 @@ _ALLOWED = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 _PRIVATE_NAMES = (
     "localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa", "test",
-    "invalid", "onion", "arpa", "svc",
+    "onion", "arpa", "svc",
 )  # fmt: skip
 """Names, and all names below them, that never are a public host."""
 

@@ -1,15 +1,18 @@
-"""Usage events: from them keyvault learns when keys and credentials were last used."""
+"""Usage events: from them keyvault learns when keys and credentials were last used, and whether users' own work."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from common.bus.consume import Handle, Received
 from common.contracts.envelope import Envelope
 from common.contracts.usage import UsageRecorded
 
+from keyvault.domain.own_credentials import Verdict
 from keyvault.flows import Keyvault
+
+_REFUSED = "provider_auth_failed"
 
 
 def usage_handler(keyvault: Keyvault) -> Handle:
@@ -18,13 +21,28 @@ def usage_handler(keyvault: Keyvault) -> Handle:
     async def handle(batch: Sequence[Received]) -> None:
         key_uses: dict[str, datetime] = {}
         credential_uses: dict[str, datetime] = {}
+        verdicts: dict[str, Verdict] = {}
         for received in batch:
             event = Envelope[UsageRecorded].model_validate_json(received.body)
             _keep_latest(key_uses, event.data.api_key_id, event.time)
             _keep_latest(credential_uses, event.data.credential_id, event.time)
-        await keyvault.uses.note(key_uses, credential_uses)
+            for credential_id, verdict in _verdicts(event):
+                if credential_id not in verdicts or verdicts[credential_id].at < verdict.at:
+                    verdicts[credential_id] = verdict
+        await keyvault.uses.note(key_uses, credential_uses, verdicts)
 
     return handle
+
+
+def _verdicts(event: Envelope[UsageRecorded]) -> Iterator[tuple[str, Verdict]]:
+    """What a call's attempts tell of users' own credentials: that they work, or that they were refused."""
+    for attempt in event.data.attempts:
+        if attempt.credential != "byok" or attempt.credential_id is None:
+            continue
+        if attempt.status == "completed":
+            yield attempt.credential_id, Verdict(event.time, is_good=True)
+        elif attempt.error is not None and attempt.error.reason == _REFUSED:
+            yield attempt.credential_id, Verdict(event.time, is_good=False)
 
 
 def _keep_latest(uses: dict[str, datetime], name: str | None, at: datetime) -> None:

@@ -25,7 +25,7 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from keyvault.api import audit, auth, credentials, keys, provider_keys, teams, users
+from keyvault.api import audit, auth, credentials, keys, own_credentials, provider_keys, teams, users
 from keyvault.api.answers import Services
 from keyvault.consumers import usage_handler
 from keyvault.domain.accounts import User
@@ -66,7 +66,7 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
             yield
 
     app = create_api(NAME, lifespan, registry)
-    for room in (auth, users, teams, keys, provider_keys, audit, credentials):
+    for room in (auth, own_credentials, users, teams, keys, provider_keys, audit, credentials):
         app.include_router(room.router)
     return app
 

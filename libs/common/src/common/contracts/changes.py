@@ -12,6 +12,7 @@ KEY_CREATED = type_of("keys.created")
 KEY_UPDATED = type_of("keys.updated")
 KEY_REVOKED = type_of("keys.revoked")
 CREDENTIAL_CHANGED = type_of("credentials.changed")
+CREDENTIAL_INVALID = type_of("credentials.invalid")
 CATALOG_SYNCED = type_of("catalog.synced")
 AUDIT_RECORDED = type_of("audit.recorded")
 
@@ -42,6 +43,23 @@ class CredentialChanged(Contract):
     """Whether it may be used."""
     owner_user_id: str | None
     """Whose it is; null: the system's."""
+
+
+class CredentialInvalid(Contract):
+    """A provider has refused a user's credential that was not known to be invalid: its owner is to be told."""
+
+    credential_id: str
+    """The credential; never its secret."""
+    provider_type: str
+    """The provider that refused it."""
+    version: int
+    """Its newest version."""
+    name: str
+    """What its owner calls it."""
+    owner_user_id: str
+    """Whose it is."""
+    refused_at: datetime
+    """When the call came in that was refused."""
 
 
 class CatalogSynced(Contract):

@@ -20,12 +20,14 @@ from common.contracts.changes import (
     AUDIT_RECORDED,
     CATALOG_SYNCED,
     CREDENTIAL_CHANGED,
+    CREDENTIAL_INVALID,
     KEY_CREATED,
     KEY_REVOKED,
     KEY_UPDATED,
     AuditRecorded,
     CatalogSynced,
     CredentialChanged,
+    CredentialInvalid,
     KeyChanged,
 )
 from common.contracts.envelope import Contract, Envelope
@@ -113,6 +115,23 @@ def _credential() -> dict[str, Any]:
             "version": 2,
             "enabled": True,
             "owner_user_id": None,
+        },
+    )
+
+
+def _invalid() -> dict[str, Any]:
+    return _told(
+        "0199f3c8-4e02-7b93-a1d4-8f9eadbccbda",
+        "/keyvault",
+        CREDENTIAL_INVALID,
+        "2026-11-21T08:45:44.1Z",
+        {
+            "credential_id": "0199f3b2-77a1-7c3d-8e5f-0a1b2c3d4e5f",
+            "provider_type": "anthropic",
+            "version": 1,
+            "name": "my own",
+            "owner_user_id": _USER,
+            "refused_at": "2026-11-21T08:45:43.2Z",
         },
     )
 
@@ -236,6 +255,7 @@ EVENTS = (
         ),
     ),
     Event(CREDENTIAL_CHANGED, CredentialChanged, KEYS, "credentials.changed", "keyvault", _one(_credential())),
+    Event(CREDENTIAL_INVALID, CredentialInvalid, KEYS, "credentials.invalid", "keyvault", _one(_invalid())),
     Event(CATALOG_SYNCED, CatalogSynced, CATALOG, "catalog.synced", "catalog-sync", _one(_synced())),
     Event(
         BUDGET_THRESHOLD_REACHED,

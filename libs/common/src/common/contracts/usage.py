@@ -97,6 +97,10 @@ class AttemptRecord(Contract):
     """US dollars that the caller owes for it."""
     unbilled_usd: Money = Money.of(0)
     """US dollars that it may have cost beyond that; the operator's."""
+    credential: Literal["system", "byok"] = "system"
+    """Whose credential it was called with: the system's or the user's own."""
+    credential_id: str | None = None
+    """Which credential; null: not told."""
 
 
 class Decision(Contract):

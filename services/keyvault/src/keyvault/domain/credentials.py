@@ -21,6 +21,8 @@ from keyvault.domain.encryption import SYSTEM_TENANT, Binding
 
 Source = Literal["environment", "api", "simulator"]
 Status = Literal["active", "removed"]
+VerdictWord = Literal["unvalidated", "valid", "invalid"]
+"""What is known of whether the provider takes a user's credential."""
 
 SIMULATOR_PREFIX = "sim-"
 _SIMULATED_HOST = "simulator"
@@ -55,6 +57,10 @@ class Credential:
     last_tested_at: datetime | None = None
     last_test_ok: bool | None = None
     last_used_at: datetime | None = None
+    is_default: bool = False
+    fallback_to_system: bool = False
+    verdict: VerdictWord = "unvalidated"
+    last_validated_at: datetime | None = None
 
     @property
     def binding(self) -> Binding:
@@ -95,9 +101,15 @@ def masked(last4: str) -> str:
 
 def call_url(credential: Credential, simulator_url: str | None) -> str:
     """The base URL that calls with this credential go to; empty when none is known."""
-    real = credential.base_url or PROVIDERS[credential.provider_type].base_url
-    if credential.on_simulator and simulator_url is not None:
-        return f"{simulator_url.rstrip('/')}/{credential.provider_type}{urlsplit(real).path.rstrip('/')}"
+    row = PROVIDERS[credential.provider_type]
+    return place_of(row, credential.base_url, simulator_url if credential.on_simulator else None)
+
+
+def place_of(row: ProviderRow, base_url: str | None, simulator_url: str | None) -> str:
+    """Where a provider is called, or the simulator in its place; empty when no place is known."""
+    real = base_url or row.base_url
+    if simulator_url is not None:
+        return f"{simulator_url.rstrip('/')}/{row.type}{urlsplit(real).path.rstrip('/')}"
     return real.rstrip("/")
 
 
@@ -119,5 +131,7 @@ def snapshot_of(credential: Credential, simulator_url: str | None) -> Credential
         name=credential.name,
         base_url=credential.base_url,
         enabled=credential.enabled,
+        is_default=credential.is_default,
+        fallback_to_system=credential.fallback_to_system,
         on_simulator=credential.on_simulator and simulator_url is not None,
     )

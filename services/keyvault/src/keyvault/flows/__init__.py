@@ -17,6 +17,7 @@ from keyvault.flows.accounts import Accounts
 from keyvault.flows.audit_trail import AuditTrail
 from keyvault.flows.deliveries import Deliveries
 from keyvault.flows.hashing import Hashing
+from keyvault.flows.own_credentials import OwnCredentials
 from keyvault.flows.provider_keys import ProviderKeys
 from keyvault.flows.refusals import Refusals
 from keyvault.flows.sessions import SessionKeeping
@@ -58,7 +59,10 @@ class Keyvault:
         self.provider_keys = ProviderKeys(
             pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
         )
+        self.own_credentials = OwnCredentials(
+            pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
+        )
         self.deliveries = Deliveries(pool, clock, means.keyring)
         self.snapshots = Snapshots(pool, clock, simulator_url=simulator_url)
-        self.uses = Uses(pool)
+        self.uses = Uses(pool, self.own_credentials)
         self.audit_trail = AuditTrail(pool)

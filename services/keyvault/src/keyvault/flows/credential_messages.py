@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from common.contracts.changes import CREDENTIAL_CHANGED, CredentialChanged
+from common.contracts.changes import CREDENTIAL_CHANGED, CREDENTIAL_INVALID, CredentialChanged, CredentialInvalid
 from common.contracts.topology import CREDENTIALS_BUCKET
 from common.ids import uuid7
 from common.postgres.outbox import Message, event, removal, snapshot
@@ -15,8 +15,25 @@ from keyvault.flows.key_messages import EVENT_SOURCE
 
 def changed(credential: Credential, simulator_url: str | None, now: datetime) -> list[Message]:
     """A credential is there, or has a next version."""
-    state = snapshot(CREDENTIALS_BUCKET.name, credential.id, snapshot_of(credential, simulator_url))
-    return [state, _event(credential, credential.enabled, now)]
+    return [state(credential, simulator_url), _event(credential, credential.enabled, now)]
+
+
+def state(credential: Credential, simulator_url: str | None) -> Message:
+    """What a credential now is, for those who decide."""
+    return snapshot(CREDENTIALS_BUCKET.name, credential.id, snapshot_of(credential, simulator_url))
+
+
+def invalid(credential: Credential, refused_at: datetime, now: datetime) -> Message:
+    """Its provider has refused a user's credential; whoever tells people things tells its owner."""
+    told = CredentialInvalid(
+        credential_id=credential.id,
+        provider_type=credential.provider_type,
+        version=credential.version,
+        name=credential.name,
+        owner_user_id=credential.owner_user_id or "",
+        refused_at=refused_at,
+    )
+    return event("credentials.invalid", CREDENTIAL_INVALID, uuid7(), now, EVENT_SOURCE, told)
 
 
 def removed(credential: Credential, now: datetime) -> list[Message]:

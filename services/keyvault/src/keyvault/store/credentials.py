@@ -9,7 +9,7 @@ from typing import cast
 import asyncpg
 from common.postgres.pool import Connection
 
-from keyvault.domain.credentials import Credential, Source, Status
+from keyvault.domain.credentials import Credential, Source, Status, VerdictWord
 
 
 async def lock_system(connection: Connection) -> None:
@@ -21,8 +21,8 @@ async def insert(connection: Connection, credential: Credential, kid: str) -> No
     """Add a credential."""
     await connection.execute(
         "INSERT INTO credentials (id, provider_type, owner_user_id, name, ciphertext, kid, version, last4, base_url,"
-        " on_simulator, enabled, status, source, created_at, updated_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        " on_simulator, enabled, status, source, created_at, updated_at, secret_at, is_default, fallback_to_system)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)",
         credential.id,
         credential.provider_type,
         credential.owner_user_id,
@@ -38,6 +38,8 @@ async def insert(connection: Connection, credential: Credential, kid: str) -> No
         credential.source,
         credential.created_at,
         credential.updated_at,
+        credential.is_default,
+        credential.fallback_to_system,
     )
 
 
@@ -45,7 +47,8 @@ async def replace(connection: Connection, credential: Credential, kid: str) -> N
     """Write a credential's next version; what was known of the last one's tests no longer holds."""
     await connection.execute(
         "UPDATE credentials SET name = $2, ciphertext = $3, kid = $4, version = $5, last4 = $6, base_url = $7,"
-        " on_simulator = $8, source = $9, updated_at = $10, last_tested_at = NULL, last_test_ok = NULL WHERE id = $1",
+        " on_simulator = $8, source = $9, updated_at = $10, secret_at = $10, last_tested_at = NULL, last_test_ok = NULL,"
+        " verdict = 'unvalidated', judged_at = NULL, last_validated_at = NULL WHERE id = $1",
         credential.id,
         credential.name,
         credential.ciphertext,
@@ -62,8 +65,8 @@ async def replace(connection: Connection, credential: Credential, kid: str) -> N
 async def remove(connection: Connection, credential_id: str, at: datetime) -> None:
     """End a credential and destroy its secret."""
     await connection.execute(
-        "UPDATE credentials SET status = 'removed', enabled = false, ciphertext = NULL, kid = NULL, updated_at = $2"
-        " WHERE id = $1",
+        "UPDATE credentials SET status = 'removed', enabled = false, is_default = false, ciphertext = NULL, kid = NULL,"
+        " updated_at = $2 WHERE id = $1",
         credential_id,
         at,
     )
@@ -74,7 +77,7 @@ async def active_system(connection: Connection) -> list[Credential]:
     rows = await connection.fetch(
         "SELECT * FROM credentials WHERE owner_user_id IS NULL AND status = 'active' ORDER BY provider_type"
     )
-    return [_credential(row) for row in rows]
+    return [credential_of(row) for row in rows]
 
 
 async def system_of(connection: Connection, provider_type: str) -> Credential | None:
@@ -83,13 +86,13 @@ async def system_of(connection: Connection, provider_type: str) -> Credential | 
         "SELECT * FROM credentials WHERE owner_user_id IS NULL AND status = 'active' AND provider_type = $1",
         provider_type,
     )
-    return _credential(row) if row else None
+    return credential_of(row) if row else None
 
 
 async def by_id(connection: Connection, credential_id: str) -> Credential | None:
     """A credential, removed ones too."""
     row = await connection.fetchrow("SELECT * FROM credentials WHERE id = $1", credential_id)
-    return _credential(row) if row else None
+    return credential_of(row) if row else None
 
 
 async def active_ids(connection: Connection) -> list[str]:
@@ -103,7 +106,7 @@ async def lock(connection: Connection, credential_ids: Sequence[str]) -> list[Cr
     rows = await connection.fetch(
         "SELECT * FROM credentials WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", list(credential_ids)
     )
-    return [_credential(row) for row in rows]
+    return [credential_of(row) for row in rows]
 
 
 async def kids(connection: Connection) -> list[str]:
@@ -134,7 +137,8 @@ async def note_use(connection: Connection, used_at: Iterable[tuple[str, datetime
     )
 
 
-def _credential(row: asyncpg.Record) -> Credential:
+def credential_of(row: asyncpg.Record) -> Credential:
+    """What a row says."""
     return Credential(
         id=row["id"],
         provider_type=row["provider_type"],
@@ -153,4 +157,8 @@ def _credential(row: asyncpg.Record) -> Credential:
         last_tested_at=row["last_tested_at"],
         last_test_ok=row["last_test_ok"],
         last_used_at=row["last_used_at"],
+        is_default=row["is_default"],
+        fallback_to_system=row["fallback_to_system"],
+        verdict=cast(VerdictWord, row["verdict"]),
+        last_validated_at=row["last_validated_at"],
     )
