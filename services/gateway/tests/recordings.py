@@ -34,11 +34,12 @@ def exchanges() -> list[Exchange]:
     """All exchanges of providers that speak OpenAI's chat completions."""
     return [
         *_read(Path(__file__).parent / "fixtures" / "exchanges.jsonl"),
-        *(_read(path) if (path := _found()) else []),
+        *(_read(path) if (path := found()) else []),
     ]
 
 
-def _found() -> Path | None:
+def found() -> Path | None:
+    """The recordings, where somebody has them."""
     given = os.environ.get("TOLLGATE_RECORDINGS")
     places = [Path(given)] if given else [folder / _BESIDE for folder in Path(__file__).resolve().parents]
     return next((place for place in places if place.is_file()), None)

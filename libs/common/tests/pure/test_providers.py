@@ -69,6 +69,7 @@ def test_a_secret_that_is_refused_is_not_repeated() -> None:
 
 def test_each_scheme_shows_the_secret_its_own_way() -> None:
     assert AUTH_SCHEMES["api-key"]("abc") == ((b"api-key", b"abc"),)
+    assert AUTH_SCHEMES["x-api-key"]("abc") == ((b"x-api-key", b"abc"),)
     assert AUTH_SCHEMES["none"]("abc") == ()
     assert AUTH_SCHEMES["optional-bearer"]("abc") == AUTH_SCHEMES["bearer"]("abc")
     assert AUTH_SCHEMES["optional-bearer"]("") == ()

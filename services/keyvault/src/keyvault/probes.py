@@ -67,7 +67,8 @@ class Probes:
         return _judged(row, started, status, body)
 
     async def _get(self, row: ProviderRow, base_url: str, secret: Secret) -> tuple[int, bytes]:
-        headers = {name.decode(): value.decode() for name, value in AUTH_SCHEMES[row.auth](secret.reveal())}
+        shown = AUTH_SCHEMES[row.auth](secret.reveal())
+        headers = {**dict(row.headers), **{name.decode(): value.decode() for name, value in shown}}
         url = base_url + _PATHS.get(row.type, "/models")
         async with self._client.stream("GET", url, headers=headers) as response:
             body = bytearray()

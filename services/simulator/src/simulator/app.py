@@ -38,7 +38,7 @@ class Simulator:
         self._strangers = strangers
         self._prefixes = {prefix: speaker for speaker in speakers for prefix in speaker.prefixes}
         self._chats = {
-            f"{prefix}{CHAT}": wire for prefix, speaker in self._prefixes.items() if (wire := speaker.call(CHAT))
+            f"{prefix}{CHAT}": wire for prefix, speaker in self._prefixes.items() if (wire := speaker.call(CHAT, {}))
         }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -55,7 +55,7 @@ class Simulator:
             speaker, rest = self._stranger(scope["path"])
         if speaker is None:
             await self._control.answer(scope["method"], scope["path"], scope["query_string"], connection)
-        elif scope["method"] == "POST" and (wire := speaker.call(rest)) is not None:
+        elif scope["method"] == "POST" and (wire := speaker.call(rest, dict(connection.headers))) is not None:
             await self._calls.answer(wire, connection)
         else:
             await self._answer_other(speaker, scope["method"], rest, connection)
@@ -91,9 +91,9 @@ class Simulator:
         """What a provider answers beside calls: its models, and its complaint about any other path."""
         wire = speaker.wire
         try:
-            await connection.read_body()
+            sent = await connection.read_body()
             self._keys.check(wire.key(dict(connection.headers)), is_needed=wire.needs_key)
-            status, body = 200, speaker.listed(method, rest)
+            status, body = 200, speaker.listed(method, rest, sent)
         except Refusal as refusal:
             status, body = wire.refusal(refusal)
         await connection.whole(status, wire.headers("req_simulated", 1), JSON, body)

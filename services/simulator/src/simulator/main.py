@@ -18,6 +18,7 @@ from simulator.keys import Keys
 from simulator.records import CallRecords
 from simulator.settings import Settings, SettingsError, read_settings
 from simulator.wires import Speaker
+from simulator.wires.anthropic.wire import AnthropicSpeaker
 from simulator.wires.openai.rows import plain_row, rows
 from simulator.wires.openai.speaker import OpenAISpeaker
 from simulator.wires.openai.stream import StreamWriter
@@ -29,10 +30,10 @@ WRONG_SETTING = 2
 def create_app(settings: Settings) -> Simulator:
     """The application of these settings; its journal is opened when its server starts."""
     writer, journal, records = Writer(settings.seed), Journal(settings.journal), CallRecords()
-    rules, keys = FaultRules(frozenset(row.name for row in rows())), Keys()
     streams = StreamWriter(writer.words)
+    speakers: list[Speaker] = [AnthropicSpeaker(), *(OpenAISpeaker(row, streams) for row in rows())]
+    rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()
     calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
-    speakers: list[Speaker] = [*(OpenAISpeaker(row, streams) for row in rows())]
 
     def stranger(name: str) -> Speaker | None:
         row = plain_row(name)

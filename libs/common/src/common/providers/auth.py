@@ -12,6 +12,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 AUTH_SCHEMES: Mapping[AuthScheme, Callable[[str], Headers]] = MappingProxyType(
     {
         "bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),),
+        "x-api-key": lambda secret: ((b"x-api-key", secret.encode()),),
         "api-key": lambda secret: ((b"api-key", secret.encode()),),
         "optional-bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),) if secret else (),
         "none": lambda secret: (),

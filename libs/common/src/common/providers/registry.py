@@ -12,17 +12,18 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-Wire = Literal["openai"]
+Wire = Literal["openai", "anthropic"]
 """The languages that providers speak; each is one module of the gateway."""
 
-AuthScheme = Literal["bearer", "api-key", "optional-bearer", "none"]
+AuthScheme = Literal["bearer", "api-key", "x-api-key", "optional-bearer", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
     """One provider. `env` names the variable that usually holds its key; `flags` name its departures from the wire;
-    `makes` are the beginnings of the names of its own models."""
+    `makes` are the beginnings of the names of its own models; `headers` go with every call, unless an instance has its own
+    of that name."""
 
     type: str
     display_name: str
@@ -35,6 +36,7 @@ class ProviderRow:
     flags: frozenset[str] = frozenset()
     capabilities: tuple[str, ...] = ("chat",)
     makes: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 # flags
@@ -46,6 +48,13 @@ REFUSES_KEYS_WITH_400 = "refuses_keys_with_400"
 """Answers a key that it does not know with 400, as if the request were at fault."""
 NEEDS_NO_KEY = "needs_no_key"
 """May be called without a credential: somebody's own machine."""
+NO_SAMPLING = "no_sampling"
+"""Refuses temperature and its like."""
+
+FLAGS_OF_HEADERS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
+    {("anthropic-version", "2026-10-21"): frozenset({NO_SAMPLING})}
+)
+"""What a header that an instance sets changes in how its provider is spoken to."""
 
 
 _openai = partial(ProviderRow, wire="openai")
@@ -59,6 +68,18 @@ _ROWS = (
         key_url="https://platform.openai.com/api-keys",
         genai_prices_id="openai",
         makes=("gpt-", "chatgpt-", "codex", "o1", "o3", "o4", "text-embedding-", "omni-", "dall-e-", "whisper", "tts-"),
+    ),
+    ProviderRow(
+        type="anthropic",
+        display_name="Anthropic",
+        wire="anthropic",
+        base_url="https://api.anthropic.com/v1",
+        auth="x-api-key",
+        env="ANTHROPIC_API_KEY",
+        key_url="https://platform.claude.com/settings/keys",
+        genai_prices_id="anthropic",
+        makes=("claude-",),
+        headers=(("anthropic-version", "2023-06-01"),),
     ),
     _openai(
         type="groq",

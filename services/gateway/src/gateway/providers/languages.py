@@ -8,7 +8,7 @@ from types import MappingProxyType
 from common.providers.registry import Wire as WireName
 
 from gateway.providers.wire import Wire
-from gateway.providers.wires import openai
+from gateway.providers.wires import anthropic, openai
 
 WIRES: Mapping[WireName, Wire] = MappingProxyType(
     {
@@ -19,6 +19,13 @@ WIRES: Mapping[WireName, Wire] = MappingProxyType(
             decode_usage=openai.decode_usage,
             decode_error=openai.decode_error,
             reports_as_openai=True,
+        ),
+        "anthropic": Wire(
+            encode_request=anthropic.encode_request,
+            decode_response=anthropic.decode_response,
+            decode_stream=anthropic.StreamDecoder,
+            decode_usage=anthropic.decode_usage,
+            decode_error=anthropic.decode_error,
         ),
     }
 )

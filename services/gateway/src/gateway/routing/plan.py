@@ -7,11 +7,11 @@ for which its maker's provider comes first, then others by priority.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.contracts.snapshots import DeploymentSnapshot, ProviderSnapshot
 from common.providers.auth import AUTH_SCHEMES
-from common.providers.registry import NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
+from common.providers.registry import FLAGS_OF_HEADERS, NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
 from common.secret import Secret
 
 from gateway.mirrors.catalog import Catalog, Model
@@ -118,8 +118,9 @@ class Planner:
         if credential.on_simulator and self.simulator_url:
             base_url = simulated(self.simulator_url, row)
         origin, path = split_url(base_url.rstrip("/"))
+        own = {**dict(row.headers), **{name.lower(): value for name, value in provider.headers.items()}}
         return Deployment(
-            provider=row,
+            provider=_spoken_to(row, own),
             provider_id=provider.id,
             model=model,
             model_name=model_name,
@@ -131,7 +132,7 @@ class Planner:
                     *AUTH_SCHEMES[row.auth](credential.secret.reveal()),
                     (b"content-type", b"application/json"),
                     (b"accept-encoding", b"identity"),
-                    *_own_headers(provider.headers),
+                    *_encoded(own),
                 ]
             ),
         )
@@ -148,5 +149,11 @@ def simulated(simulator_url: str, row: ProviderRow) -> str:
     return f"{simulator_url.rstrip('/')}/{row.type}{path}"
 
 
-def _own_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+def _spoken_to(row: ProviderRow, headers: Mapping[str, str]) -> ProviderRow:
+    """The row as an instance's own headers make it: another version of an API has other ways."""
+    flags = [FLAGS_OF_HEADERS[header] for header in headers.items() if header in FLAGS_OF_HEADERS]
+    return replace(row, flags=row.flags.union(*flags)) if flags else row
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

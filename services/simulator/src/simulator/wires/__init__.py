@@ -77,8 +77,9 @@ class Speaker(Protocol):
     def wire(self) -> Wire:
         """How it speaks beside calls."""
 
-    def call(self, rest: str) -> Wire | None:
-        """The wire of a call to a prefix and this rest of a path; None when that is no call."""
+    def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
+        """The wire of a call to a prefix and this rest of a path, with these headers (names in lower case); None when
+        that is no call."""
 
-    def listed(self, method: str, rest: str) -> bytes:
+    def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         """The body of an answer beside calls. Raises Refusal."""

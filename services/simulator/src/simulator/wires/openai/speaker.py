@@ -24,10 +24,10 @@ class OpenAISpeaker:
     def wire(self) -> Wire:
         return self._chat
 
-    def call(self, rest: str) -> Wire | None:
+    def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
         return self._chat if rest == "/chat/completions" else None
 
-    def listed(self, method: str, rest: str) -> bytes:
+    def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         row = self._row
         if rest == "/chat/completions" or (rest.startswith("/models") and method not in ("GET", "HEAD")):
             raise Refusal(405, f"Method {method} is not allowed here.", kind="invalid_request_error")

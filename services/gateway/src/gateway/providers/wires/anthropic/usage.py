@@ -1,0 +1,59 @@
+"""Usage reports of the `anthropic` wire as disjoint buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.usage import Usage
+
+from gateway.providers.counting import count_of
+
+
+def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
+    """A usage report as disjoint buckets; None for what is no report.
+
+    `input_tokens` leaves out what was read from or written to the cache, so all three add up; thinking is part of the
+    output. A report that splits cache writes by lifetime is believed as far as it stays within their total.
+    """
+    fresh, produced = count_of(raw.get("input_tokens")), count_of(raw.get("output_tokens"))
+    if fresh is None and produced is None:
+        return None
+    produced = produced or 0
+    written = _written(raw)
+    thought = min(count_of(_inside(raw, "output_tokens_details").get("thinking_tokens")) or 0, produced)
+    return Usage(
+        input_tokens=fresh or 0,
+        cached_input_tokens=count_of(raw.get("cache_read_input_tokens")) or 0,
+        cache_write_5m_tokens=written[0],
+        cache_write_1h_tokens=written[1],
+        output_tokens=produced - thought,
+        reasoning_tokens=thought,
+        units={
+            name: count
+            for name, value in _inside(raw, "server_tool_use").items()
+            if name.endswith("_requests") and (count := count_of(value))
+        },
+    )
+
+
+def merged(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[str, Any]:
+    """A stream's report: what its end says counts instead of what its beginning said."""
+    return {**(earlier or {}), **{name: value for name, value in later.items() if value is not None}}
+
+
+def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens written to the cache for five minutes, and for an hour."""
+    split = _inside(raw, "cache_creation")
+    hour = count_of(split.get("ephemeral_1h_input_tokens")) or 0
+    minutes = count_of(split.get("ephemeral_5m_input_tokens")) or 0
+    total = count_of(raw.get("cache_creation_input_tokens"))
+    if total is None:
+        return minutes, hour
+    hour = min(hour, total)
+    return total - hour, hour
+
+
+def _inside(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = raw.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""Anthropic's Messages, as the provider itself speaks them."""
