@@ -32,7 +32,8 @@ async def reopened(journeys: Any) -> None:
 
 async def test_a_fresh_installation_opens_at_once(journeys: Any, store: redis.Redis) -> None:
     assert await journeys.billing.admission.keep_open()
-    assert await store.get("epoch")
+    epoch, server = str(await store.get("epoch")), await store.info("server")
+    assert epoch.endswith(f"@{server['run_id']}")
 
 
 async def test_lost_counters_are_rebuilt_exactly_before_admission_opens(

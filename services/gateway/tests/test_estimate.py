@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from common.bounds import DEFAULT_OUTPUT_TOKENS, PICTURE_TOKENS, bound, default_output, input_bound
+from common.budgets import Budget
 from common.money import NANO, nano_ceiling
-from common.pricing import Price, Tier, cost
+from common.pricing import FALLBACK, Price, Tier, cost
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
-from gateway.charging import charge, charge_operator, decision_of, likely_tokens, settlement_of
+from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, likely_tokens, settlement_of
 from gateway.limits.limiter import Admitted
+from gateway.limits.terms import Counters
 from gateway.metering import AttemptLog
 from gateway.mirrors.keys import ApiKey
 from hypothesis import given
@@ -84,7 +86,7 @@ def attempt(price: Price, held_nano: int, **changes: Any) -> AttemptLog:
     """An attempt that holds so much."""
     return AttemptLog(
         number=1, provider_type="openai", provider_id="openai", model="m", credential_id="c", price=price,
-        held_nano=held_nano, suffix="key-1:2026:11", **changes,
+        held_nano=held_nano, budgets=("key:key-1:2026-11",), epoch="e1", **changes,
     )  # fmt: skip
 
 
@@ -100,7 +102,7 @@ def test_nobody_is_charged_more_than_was_held_and_the_rest_is_the_operator_s(
     assert charged.operator_cost >= 0
     if nano_ceiling(owed) <= held:
         assert charged.cost == owed
-    settlement = settlement_of("r", charged)
+    settlement = settlement_of("r", charged, "e1")
     assert Decimal(settlement.cost_nano) / NANO - charged.cost < Decimal(1) / NANO
     assert settlement.tokens == usage.total_tokens
 
@@ -111,8 +113,8 @@ def test_a_failed_attempt_without_a_report_costs_the_operator_alone(price: Price
     charge_operator(failed, usage)
     assert failed.cost == 0
     assert failed.operator_cost == cost(usage, price)
-    assert settlement_of("r", failed).cost_nano == 0
-    assert settlement_of("r", failed).tokens == NOTHING.total_tokens
+    assert settlement_of("r", failed, "e1").cost_nano == 0
+    assert settlement_of("r", failed, "e1").tokens == NOTHING.total_tokens
 
 
 def test_a_raw_report_without_end_is_not_kept() -> None:
@@ -127,18 +129,46 @@ def test_tokens_of_a_text_are_guessed_upwards() -> None:
     assert [likely_tokens(size) for size in (0, 1, 4, 5)] == [0, 1, 1, 2]
 
 
+def admitted(**changes: Any) -> Admitted:
+    """An attempt that was let through, counted in its key's month and its team's day."""
+    team = Budget("b-1", "team:t-1", "daily", "UTC", "hard", 3 * NANO)
+    counters = Counters("2026-11", 0, 1, ("key:key-1:2026-11", "team:t-1:2026-11-21"), (None, team), (), "")
+    given: dict[str, Any] = {
+        "epoch": "e1", "output_tokens": 8, "held_nano": 1_500_000_000, "rate_limit": 100, "rate_remaining": 7,
+        "token_limit": 0, "token_remaining": -1, "counted": ((5, 6), (NANO, 0)), "counters": counters,
+    }  # fmt: skip
+    return Admitted(**{**given, **changes})
+
+
 def test_a_decision_tells_only_of_limits_that_there_are() -> None:
-    admitted = Admitted("2026-11", 5, 6, 7, 8, 1_500_000_000, 9)
     key = ApiKey("key-1", None, None, None, True, 100, 0, 0, 10 * NANO, None, None)
-    assert decision_of(key, admitted) == {
+    assert decision_of(key, admitted()) == {
         "bound_usd": "1.5",
         "budget_usd": "10",
         "spent_before_usd": "0.000000005",
         "rate_limit": 100,
         "rate_remaining": 7,
+        "budgets": [{"counter": "team:t-1:2026-11-21", "limit_usd": "3", "spent_usd": "1", "held_usd": "0"}],
     }
     free = ApiKey("key-1", None, None, None, True, 0, 0, 0, -1, None, None)
-    assert set(decision_of(free, admitted).values()) == {"1.5", None}
+    told = decision_of(free, admitted(rate_limit=0, rate_remaining=-1))
+    assert {told[name] for name in ("budget_usd", "spent_before_usd", "rate_limit", "rate_remaining")} == {None}
+
+
+def test_what_is_not_covered_any_more_is_the_operator_s_overrun() -> None:
+    reaped = attempt(FALLBACK, 10**9, cost=Decimal("0.5"), operator_cost=Decimal("0.1"))
+    cap(reaped, 200_000_000)
+    assert (reaped.cost, reaped.operator_cost, reaped.overrun) == (Decimal("0.2"), Decimal("0.4"), Decimal("0.3"))
+    cap(reaped, 200_000_000)
+    assert reaped.overrun == Decimal("0.3")
+
+
+def test_an_event_names_the_epoch_of_its_first_cost() -> None:
+    first, last = attempt(FALLBACK, 1), attempt(FALLBACK, 1)
+    last.epoch = "e2"
+    assert epoch_of([first, last]) == "e2"
+    first.cost = Decimal("0.1")
+    assert epoch_of([first, last]) == "e1"
 
 
 def test_a_price_holds_from_its_start() -> None:

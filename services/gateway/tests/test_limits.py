@@ -8,8 +8,6 @@ from decimal import Decimal
 
 import redis.asyncio as redis
 from common.money import Money
-from gateway.limits.limiter import Limiter, load_commands, read_scripts, suffix_of
-from gateway.limits.redis import RedisLine
 from gateway_stack import KEY, KEY_ID, Stack, key_snapshot
 
 
@@ -137,22 +135,6 @@ async def test_an_abandoned_hold_is_counted_until_it_is_told_and_settled(stack: 
     assert estimated.request_id == final.request_id
     assert await stack.spent() == final.cost_usd.to_nano_ceiling()
     assert await stack.held() == 0
-
-
-async def test_settling_twice_charges_once(stack: Stack) -> None:
-    await stack.chat()
-    spent = await stack.spent()
-    [event] = await stack.events()
-    scripts = read_scripts()
-    url = stack.redis.connection_pool.connection_kwargs
-    line = RedisLine(f"redis://:{url['password']}@{url['host']}:{url['port']}", 1.0, load_commands(scripts))
-    task = asyncio.create_task(line.run())
-    await line.connected.wait()
-    limiter = Limiter(line, scripts)
-    again = await limiter.settle(event.request_id, 1, 10**9, 10, "final", suffix_of(KEY_ID, event.period))
-    assert again == "known"
-    assert await stack.spent() == spent
-    task.cancel()
 
 
 async def test_a_flushed_redis_closes_the_door(stack: Stack) -> None:

@@ -31,7 +31,8 @@ CALL = {
     "provider_type": "openai", "provider_id": "openai", "model_id": "m-1", "model": "gpt-4", "credential_id": "c-1",
     "input_tokens": 100,
 }  # fmt: skip
-HOLD = Abandoned("req-1", 1, "key-1:2026:11", "2026-11", 10**9, 50, msgspec.json.encode(CALL))
+COUNTERS = ("key:key-1:2026-11", "team:t-1:2026-W47")
+HOLD = Abandoned("req-1", 1, COUNTERS, 10**9, 50, "e1", msgspec.json.encode(CALL))
 
 
 class Books:
@@ -76,7 +77,8 @@ async def test_what_was_delivered_is_the_caller_s(tmp_path: Any) -> None:
     assert event.operator_cost_usd.usd == 0
     assert event.error is not None
     assert event.error.reason == "gateway_lost"
-    assert books.settled == [("req-1", 1, 6_000_000, 150, "estimated", "key-1:2026:11")]
+    assert books.settled == [("req-1", 1, 6_000_000, 150, "estimated", "e1")]
+    assert (event.budgets, event.period, event.epoch) == (COUNTERS, "2026-11", "e1")
 
 
 @pytest.mark.parametrize("delivered", [-1, 0])
@@ -147,7 +149,8 @@ def test_every_event_is_as_the_contract_demands(
     )  # fmt: skip
     attempt = AttemptLog(
         number=1, provider_type="openai", provider_id="openai", model=model, credential_id="c-1", price=FALLBACK,
-        held_nano=1, suffix="x", error=("provider_error", message), usage=Usage(output_tokens=tokens), raw_usage=raw,
+        held_nano=1, budgets=("key:key-1:2026-11",), epoch="e1", error=("provider_error", message),
+        usage=Usage(output_tokens=tokens), raw_usage=raw,
     )  # fmt: skip
     event_id, subject, body = encode_usage(call, [attempt, attempt], "final", "/gateway")
     envelope = Envelope[UsageRecorded].model_validate_json(body)

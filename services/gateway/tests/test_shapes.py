@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from common.budgets import Budget
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
 from gateway.limits.limiter import Admitted, Refused
-from gateway.mirrors.keys import ApiKey
+from gateway.limits.terms import Counters
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
 from gateway.shapes import (
     REFUSALS,
@@ -35,7 +36,9 @@ ROWS: list[tuple[str, str, int, str, dict[bytes, bytes], int, str, str]] = [
     ("model_not_found", "gpt-9", 400, "unknown model: gpt-9", NO, 404, "invalid_request_error", "model_not_found"),
     ("model_not_allowed", "gpt-4", 403, "model not allowed: gpt-4", NO, 403, "invalid_request_error", "model_not_allowed"),
     ("rate_limit_exceeded", "", 429, "rate limit exceeded", LATER, 429, "requests", "rate_limit_exceeded"),
-    ("budget_exceeded", "", 402, "monthly budget exceeded", NO, 429, "insufficient_quota", "insufficient_quota"),
+    ("quota_exceeded", "", 429, "monthly quota of the tier exceeded", NO, 429, "insufficient_quota",
+     "insufficient_quota"),
+    ("budget_exceeded", "monthly", 402, "monthly budget exceeded", NO, 429, "insufficient_quota", "insufficient_quota"),
     ("invalid_request", "n: no", 400, "n: no", NO, 400, "invalid_request_error", "invalid_request"),
     ("request_too_large", "9", 413, "the body is larger than 9 bytes", NO, 413, "invalid_request_error",
      "request_too_large"),
@@ -134,13 +137,10 @@ def test_each_decision_of_the_limits_becomes_a_refusal(refused: Refused, reason:
     assert dict(refusal_answer(refusal).headers).get(b"retry-after-ms") == wait
 
 
-KEY = ApiKey("key-1", None, None, None, True, 100, 5000, 0, -1, None, None)
-FREE = ApiKey("key-1", None, None, None, True, 0, 0, 0, -1, None, None)
-
-
 def test_limits_are_told_where_there_are_any() -> None:
-    admitted = Admitted("2026-11", 0, 0, 41, 10, 0, -1)
-    assert dict(limit_headers(KEY, admitted)) == {
+    counters = Counters("2026-11", 0, 1, (), (), (), "")
+    admitted = Admitted("e1", 10, 0, 100, 41, 5000, 0, (), counters)
+    assert dict(limit_headers(admitted)) == {
         b"x-ratelimit-limit-requests": b"100",
         b"x-ratelimit-remaining-requests": b"41",
         b"x-ratelimit-reset-requests": b"1m0s",
@@ -148,10 +148,24 @@ def test_limits_are_told_where_there_are_any() -> None:
         b"x-ratelimit-remaining-tokens": b"0",
         b"x-ratelimit-reset-tokens": b"1m0s",
     }
-    assert limit_headers(FREE, admitted) == []
-    assert dict(refused_headers(KEY, Refused("rate", retry_ms=1500)))[b"x-ratelimit-reset-requests"] == b"2s"
-    assert dict(refused_headers(KEY, Refused("tokens", retry_ms=150)))[b"x-ratelimit-reset-tokens"] == b"150ms"
-    assert refused_headers(KEY, Refused("budget")) == []
+    assert limit_headers(Admitted("e1", 10, 0, 0, -1, 0, -1, (), counters)) == []
+    rate = dict(refused_headers(Refused("rate", retry_ms=1500, limit=100)))
+    assert (rate[b"x-ratelimit-limit-requests"], rate[b"x-ratelimit-reset-requests"]) == (b"100", b"2s")
+    assert dict(refused_headers(Refused("tokens", retry_ms=150)))[b"x-ratelimit-reset-tokens"] == b"150ms"
+    assert refused_headers(Refused("budget")) == []
+
+
+def test_a_budget_is_named_by_its_period() -> None:
+    daily = Budget("b-1", "global", "daily", "UTC", "hard", 1)
+    refused = refusal_answer(refusal_of(Refused("budget", budget=daily)))
+    assert json.loads(refused.body)["error"]["message"] == "daily budget exceeded"
+
+
+def test_a_used_up_quota_is_not_asked_again() -> None:
+    answer = refusal_answer(refusal_of(Refused("quota")))
+    assert answer.status == 429
+    assert dict(answer.headers) == {b"x-should-retry": b"false"}
+    assert json.loads(answer.body)["error"]["reason"] == "quota_exceeded"
 
 
 @given(st.integers(0, 10**7))

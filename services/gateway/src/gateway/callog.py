@@ -11,10 +11,13 @@ import sys
 from typing import BinaryIO
 
 import msgspec
+import structlog
 from common.clock import rfc3339
 from common.money import plain
 
 from gateway.metering import AttemptLog, CallLog
+
+log = structlog.get_logger()
 
 _MOST_WAITING = 10_000
 
@@ -26,9 +29,13 @@ class CallLogWriter:
         self._stream = stream or sys.stdout.buffer
         self._lines: list[bytes] = []
         self.dropped = 0
+        self.overruns = 0
 
     def write(self, call: CallLog, attempt: AttemptLog, status: int, milliseconds: int) -> None:
-        """Write the line of one call, soon."""
+        """Write the line of one call, soon; and one more when it cost more than was held for it."""
+        if attempt.overrun:
+            self.overruns += 1
+            log.error("cost_beyond_the_hold", request_id=call.request_id, overrun_usd=plain(attempt.overrun))
         if len(self._lines) >= _MOST_WAITING:
             self.dropped += 1
             return

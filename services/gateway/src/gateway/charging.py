@@ -6,6 +6,7 @@ for it: what a provider counts beyond the bound is the operator's, as is what a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -28,12 +29,17 @@ def charge(attempt: AttemptLog) -> None:
     assert attempt.usage is not None
     if attempt.raw_usage is not None and len(msgspec.json.encode(attempt.raw_usage)) > _MAX_RAW_USAGE_BYTES:
         attempt.raw_usage = None
-    owed = cost(attempt.usage, attempt.price, attempt.service_tier)
-    if nano_ceiling(owed) <= attempt.held_nano:
-        attempt.cost = owed
-        return
-    attempt.cost = Decimal(attempt.held_nano) / NANO
-    attempt.operator_cost = owed - attempt.cost
+    attempt.cost = cost(attempt.usage, attempt.price, attempt.service_tier)
+    cap(attempt, attempt.held_nano)
+
+
+def cap(attempt: AttemptLog, covered_nano: int) -> None:
+    """What an attempt cost beyond what is covered by holds becomes the operator's, and is an overrun."""
+    if nano_ceiling(attempt.cost) > covered_nano:
+        covered = Decimal(covered_nano) / NANO
+        attempt.overrun += attempt.cost - covered
+        attempt.operator_cost += attempt.cost - covered
+        attempt.cost = covered
 
 
 def charge_operator(attempt: AttemptLog, usage: Usage) -> None:
@@ -41,10 +47,16 @@ def charge_operator(attempt: AttemptLog, usage: Usage) -> None:
     attempt.operator_cost = cost(usage, attempt.price)
 
 
-def settlement_of(request_id: str, attempt: AttemptLog) -> Settlement:
+def epoch_of(attempts: Sequence[AttemptLog]) -> str:
+    """The epoch that a call's event names: that of the first hold that became a cost, else of the last. Settlements of
+    another epoch add nothing, and billing counts the whole event."""
+    return next((attempt.epoch for attempt in attempts if attempt.cost), attempts[-1].epoch)
+
+
+def settlement_of(request_id: str, attempt: AttemptLog, epoch: str) -> Settlement:
     """What an attempt's hold is to become."""
     tokens = (attempt.usage or NOTHING).total_tokens
-    return Settlement(request_id, attempt.number, nano_ceiling(attempt.cost), tokens, attempt.suffix)
+    return Settlement(request_id, attempt.number, nano_ceiling(attempt.cost), tokens, epoch)
 
 
 def likely_tokens(text_bytes: int) -> int:
@@ -53,17 +65,31 @@ def likely_tokens(text_bytes: int) -> int:
 
 
 def decision_of(key: ApiKey, admitted: Admitted) -> dict[str, Any]:
-    """Why a call was let through, for its event."""
+    """Why a call was let through, for its event; the budgets beyond its key's own monthly one each by itself."""
     has_budget = key.budget_nano >= 0
+    counters = admitted.counters
     return {
         "bound_usd": _dollars(admitted.held_nano),
         "budget_usd": _dollars(key.budget_nano) if has_budget else None,
-        "spent_before_usd": _dollars(admitted.spent_nano) if has_budget else None,
-        "rate_limit": key.rate_limit or None,
-        "rate_remaining": admitted.rate_remaining if key.rate_limit else None,
+        "spent_before_usd": _dollars(admitted.counted[0][0]) if has_budget else None,
+        "rate_limit": admitted.rate_limit or None,
+        "rate_remaining": admitted.rate_remaining if admitted.rate_limit else None,
+        "budgets": [
+            {
+                "counter": name,
+                "limit_usd": _dollars(rule.limit_nano) if rule is not None else None,
+                "spent_usd": _dollars(spent),
+                "held_usd": _dollars(held),
+            }
+            for name, rule, (spent, held) in zip(
+                counters.names[1:], counters.rules[1:], admitted.counted[1:], strict=True
+            )
+        ],
     }
 
 
 def _dollars(nano: int) -> str:
+    if nano < 0:
+        return f"-{_dollars(-nano)}"
     whole, part = divmod(nano, NANO)
     return f"{whole}.{part:09d}".rstrip("0").rstrip(".")

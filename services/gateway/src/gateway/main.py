@@ -12,9 +12,9 @@ from common.bus.connect import connect
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
 from common.contracts.topology import (
+    BUDGETS_BUCKET,
     CATALOG_BUCKET,
     CREDENTIALS_BUCKET,
-    EPOCH_KEY,
     KEYS_BUCKET,
     SESSIONS_BUCKET,
     USAGE,
@@ -39,8 +39,10 @@ from gateway.idempotency.once import Once
 from gateway.journal import Journal
 from gateway.leases import Leases
 from gateway.limits.limiter import Limiter, load_commands, read_scripts
-from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
+from gateway.limits.redis import RedisAway, RedisLine
+from gateway.limits.terms import TermsBook
 from gateway.metering import Recorder
+from gateway.mirrors.budgets import Budgets
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import Keys
@@ -74,10 +76,11 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     cache_redis = RedisLine(settings.cache_redis_url, settings.redis_timeout) if settings.cache_redis_url else None
     cache, claims = SealedCache(cache_redis, settings.token), Claims(redis)
 
-    keys, catalog, sessions = Keys(), Catalog(), Sessions()
+    keys, budgets, catalog, sessions = Keys(), Budgets(), Catalog(), Sessions()
     credentials = Credentials(KeyvaultDoor(internal, settings.keyvault_url, settings.token).open)
     mirrors = {
         KEYS_BUCKET.name: Mirror(bus, KEYS_BUCKET.name, keys.apply, reread_seconds=settings.reload_interval),
+        BUDGETS_BUCKET.name: Mirror(bus, BUDGETS_BUCKET.name, budgets.apply, reread_seconds=settings.reload_interval),
         CATALOG_BUCKET.name: Mirror(bus, CATALOG_BUCKET.name, catalog.apply, reread_seconds=settings.reload_interval),
         CREDENTIALS_BUCKET.name: Mirror(
             bus, CREDENTIALS_BUCKET.name, credentials.apply, reread_seconds=settings.reload_interval
@@ -87,7 +90,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         ),
     }
 
-    limiter = Limiter(redis, scripts)
+    limiter = Limiter(redis, scripts, clock)
     leases = Leases(limiter)
     publisher = Publisher(bus, USAGE.name)
     journal = Journal(settings.journal_dir, settings.journal_max_bytes)
@@ -113,11 +116,14 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     counts = Counts(
         {
             "held_leases": lambda: len(leases),
+            "holds_written_again": lambda: leases.held_again,
             "unsettled": lambda: leases.unsettled,
             "parked_events": lambda: recorder.parked,
             "journaled_events": lambda: recorder.journaled,
             "reaped_calls": lambda: reaper.reaped,
             "keys": lambda: len(keys),
+            "budgets": lambda: len(budgets),
+            "overrun_calls": lambda: writer.overruns,
             "unreadable_snapshots": lambda: sum(mirror.unreadable for mirror in mirrors.values()),
             "upstream_connections": lambda: upstream.stats().open,
             "dropped_log_lines": lambda: writer.dropped,
@@ -130,8 +136,8 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
 
     async def is_admission_open() -> bool:
         try:
-            return bool(await redis.ask("EXISTS", EPOCH_KEY))
-        except (RedisAway, RedisRefused):
+            return bool((await limiter.renew([])).epoch)
+        except RedisAway:
             return False
 
     async def has_credentials() -> bool:
@@ -142,6 +148,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
 
     doors = Doors(
         keys=keys,
+        terms=TermsBook(keys, budgets),
         plans=Plans(
             Planner(catalog, credentials, settings.simulator_url), settings.cache_model_size, settings.cache_model_ttl
         ),

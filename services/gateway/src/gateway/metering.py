@@ -43,7 +43,8 @@ class NowhereToStore(Exception):
 
 @dataclass(slots=True)
 class AttemptLog:
-    """What one attempt did; filled in while it runs. Amounts are US dollars."""
+    """What one attempt did; filled in while it runs. Amounts are US dollars; `overrun` is the part of `operator_cost` that
+    passed what was held. `budgets` are the counters of its hold."""
 
     number: int
     provider_type: str
@@ -52,7 +53,8 @@ class AttemptLog:
     credential_id: str
     price: Price
     held_nano: int
-    suffix: str
+    budgets: tuple[str, ...]
+    epoch: str
     status: str = "failed"
     http_status: int | None = None
     error: tuple[str, str] | None = None
@@ -61,6 +63,7 @@ class AttemptLog:
     raw_usage: dict[str, Any] | None = None
     cost: Decimal = _ZERO
     operator_cost: Decimal = _ZERO
+    overrun: Decimal = _ZERO
     finish_reason: str | None = None
     service_tier: str | None = None
 
@@ -84,6 +87,7 @@ class CallLog:
     tags: dict[str, str]
     source: str = "api"
     period: str = ""
+    epoch: str = ""
     status: str = "failed"
     http_status: int = 0
     ttft_ms: int | None = None
@@ -134,7 +138,8 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "price": _price(last.price),
             "cost_usd": plain(sum((attempt.cost for attempt in attempts), _ZERO)),
             "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
-            "budgets": [f"key:{call.api_key_id}"],
+            "budgets": _budgets(attempts),
+            "epoch": call.epoch or None,
             "period": call.period,
             "started_at": started_at,
             "latency_ms": call.latency_ms,
@@ -245,9 +250,18 @@ class _Kept(msgspec.Struct):
     event: msgspec.Raw
 
 
+def _budgets(attempts: Sequence[AttemptLog]) -> Sequence[str]:
+    """The counters that the attempts' settlements add to."""
+    last = attempts[-1]
+    if len(attempts) == 1:
+        return last.budgets
+    return list(dict.fromkeys(name for one in attempts if one.cost or one is last for name in one.budgets))
+
+
 def _attempt(attempt: AttemptLog, used: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "provider": attempt.provider_type,
+        "provider_id": attempt.provider_id,
         "model": attempt.model,
         "status": attempt.status,
         "http_status": attempt.http_status,

@@ -15,16 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.bounds import bound, default_output, input_bound
+from common.budgets import is_attempt_scope
 from common.clock import Clock
 from common.money import plain
 from common.pricing import Price
 
 from gateway.api.client import ClientGone
-from gateway.charging import charge, charge_operator, decision_of, settlement_of
+from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, settlement_of
 from gateway.leases import Leases
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
-from gateway.limits.limiter import Admitted, Claim, Limiter, Refused, suffix_of
+from gateway.limits.limiter import Admitted, Limiter, Refused
 from gateway.limits.redis import RedisAway
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
 from gateway.providers.errors import ProviderFailed, untranslatable
@@ -66,13 +66,17 @@ class Pipeline:
 
     async def _run(self, call: Running) -> None:
         failure: ProviderFailed | None = None
+        refused: Refused | None = None
         for deployment in call.plan.deployments:
-            output_tokens = await self._admit(call, deployment, failure)
-            if output_tokens is None:
+            admitted = await self._admit(call, deployment)
+            if isinstance(admitted, Refused):
+                refused = admitted
+                if _is_of_place(refused):
+                    continue
                 break
             try:
                 with call.client.watch(self.deadlines.total_seconds + _SLOW_CLIENT_SECONDS):
-                    response = await self._send(call, deployment, _outgoing(call, deployment, output_tokens))
+                    response = await self._send(call, deployment, _outgoing(call, deployment, admitted))
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
                 self._stopped(call, "client_disconnected", "the client hung up")
@@ -87,67 +91,44 @@ class Pipeline:
                 self._failed(call, failure)
                 if call.has_started or not failure.row.falls_back:
                     break
+                await self._assure(call)
                 await self._settle(call)
                 continue
             await self._finish(self._complete(call))
             return
-        assert failure is not None
+        if failure is None:
+            assert refused is not None
+            call.client.extra_headers.extend(refused_headers(refused))
+            raise refusal_of(refused)
         await self._finish(self._report(call, failure))
 
     # --- before the provider ---------------------------------------------------------------------------------------
 
-    async def _admit(self, call: Running, deployment: Deployment, failure: ProviderFailed | None) -> int | None:
-        """Hold the worst case of the next attempt; the most tokens it may put out. Raises Refusal for a first attempt;
-        a later one that is refused gives None, and the failure before it stands."""
-        request, model = call.request, deployment.model
-        price = model.price_at(call.log.started_at)
-        tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
-        most = request.output_tokens or default_output(
-            request.text_bytes,
-            model.max_output_tokens,
-            model.context_length,
-            (call.key.token_limit - tokens) // request.choices if call.key.token_limit else None,
-        )
-        worst = bound(price, tokens, most, request.choices)
-        number = len(call.attempts) + 1
-        claim = Claim(
-            api_key_id=call.key.id,
-            request_id=call.log.request_id,
-            attempt=number,
-            rate_limit=call.key.rate_limit,
-            token_limit=call.key.token_limit,
-            max_concurrency=call.key.max_concurrency,
-            budget_nano=call.key.budget_nano,
-            input_nano=worst.input_nano,
-            nano_per_million_output=worst.nano_per_million_output,
-            output_tokens=most,
-            may_cut_output=request.output_tokens is None,
-            input_tokens=tokens,
-            call=call.for_the_reaper(deployment),
-            choices=request.choices,
-        )
+    async def _admit(self, call: Running, deployment: Deployment) -> int | Refused:
+        """Hold the worst case of the next attempt; the most tokens it may put out, or why it may not run."""
+        price = deployment.model.price_at(call.log.started_at)
+        claim = call.claim(deployment, price)
         try:
-            decided = await self.limiter.admit(claim)
+            admitted = await self.limiter.admit(claim)
         except RedisAway:
-            decided = Refused("closed")
-        if isinstance(decided, Refused):
-            if failure is not None:
-                return None
-            call.client.extra_headers.extend(refused_headers(call.key, decided))
-            raise refusal_of(decided)
-        self._admitted(call, deployment, price, decided)
-        if request.output_tokens is None:
-            call.served.append((b"x-tollgate-max-tokens", b"%d" % decided.output_tokens))
-        return decided.output_tokens
+            self.leases.never_sent(claim.request_id, claim.attempt)
+            return Refused("closed")
+        if isinstance(admitted, Refused):
+            return admitted
+        self._admitted(call, deployment, price, admitted)
+        self.leases.begin(claim, admitted, call.delivered)
+        if claim.may_cut_output:
+            call.served.append((b"x-tollgate-max-tokens", b"%d" % admitted.output_tokens))
+        return admitted.output_tokens
 
     def _admitted(self, call: Running, deployment: Deployment, price: Price, admitted: Admitted) -> None:
-        log, key, number = call.log, call.key, len(call.attempts) + 1
-        log.period = admitted.period
+        log, number = call.log, len(call.attempts) + 1
+        log.period = admitted.counters.month
         log.simulated = deployment.is_simulated
         if number == 1:
-            log.decision = decision_of(key, admitted)
-            call.headers.extend(limit_headers(key, admitted))
-        call.decoder, call.served = None, []
+            log.decision = decision_of(call.terms.key, admitted)
+            call.headers.extend(limit_headers(admitted))
+        call.deployment, call.decoder, call.served = deployment, None, []
         call.attempts.append(
             AttemptLog(
                 number=number,
@@ -157,10 +138,10 @@ class Pipeline:
                 credential_id=deployment.credential.id,
                 price=price,
                 held_nano=admitted.held_nano,
-                suffix=suffix_of(key.id, admitted.period),
+                budgets=admitted.counters.names,
+                epoch=admitted.epoch,
             )
         )
-        self.leases.begin(log.request_id, number, call.delivered)
         call.client.standing = "unsure"
 
     # --- at the provider -------------------------------------------------------------------------------------------
@@ -246,12 +227,12 @@ class Pipeline:
         if attempt.usage is None:
             attempt.usage = call.estimated_usage()
         charge(attempt)
-        charged = plain(attempt.cost)
         try:
             await self._close(call)
         except NowhereToStore:
             await self._end_with(call, refusal_answer(_UNSTORED, as_openai=self.openai_codes))
             return
+        charged = plain(attempt.cost)
         if not call.request.streamed:
             call.served.append((b"x-tollgate-cost-usd", charged.encode()))
             await client.answer(200, call.body, call.answer_headers())
@@ -288,8 +269,9 @@ class Pipeline:
 
     async def _report(self, call: Running, failure: ProviderFailed) -> None:
         """Every deployment failed: record it and tell the client."""
-        provider = call.plan.deployments[min(len(call.attempts), len(call.plan.deployments)) - 1].provider
-        answer = failure_answer(failure, provider.display_name, as_openai=self.openai_codes)
+        assert call.deployment is not None
+        name = call.deployment.provider.display_name
+        answer = failure_answer(failure, name, as_openai=self.openai_codes)
         call.log.http_status = answer.status
         try:
             await self._close(call)
@@ -309,13 +291,24 @@ class Pipeline:
         so that what was spent is counted all the same."""
         call.log.latency_ms = self._elapsed_ms(call)
         call.attempt.latency_ms = call.attempt.latency_ms or call.log.latency_ms
+        await self._assure(call)
+        call.log.epoch = epoch_of(call.attempts)
         await self.recorder.make_safe(*encode_usage(call.log, call.attempts, "final", self.source))
         call.client.standing = "final" if call.has_to_stand() else "open"
         await self._settle(call)
 
     async def _settle(self, call: Running) -> None:
         """Turn the last attempt's hold into what it cost; those before it were settled when they failed."""
-        await self.leases.settle(settlement_of(call.log.request_id, call.attempt))
+        attempt = call.attempt
+        await self.leases.settle(settlement_of(call.log.request_id, attempt, call.log.epoch or attempt.epoch))
+
+    async def _assure(self, call: Running) -> None:
+        """Put down in which epoch the last attempt is held now, and charge no more for it than its hold still covers."""
+        attempt = call.attempt
+        assured = await self.leases.assured(call.log.request_id, attempt.number)
+        if assured is not None:
+            attempt.epoch, covered_nano = assured
+            cap(attempt, covered_nano)
 
     async def _close_unseen(self, call: Running) -> None:
         """`_close` for a client that is no longer there to be told that it failed."""
@@ -340,6 +333,11 @@ class Pipeline:
 
     def _elapsed_ms(self, call: Running) -> int:
         return int((self.clock.monotonic() - call.began) * 1000)
+
+
+def _is_of_place(refused: Refused) -> bool:
+    """Whether only the budget of a provider or model refuses, so that another deployment may still do."""
+    return refused.budget is not None and is_attempt_scope(refused.budget.scope)
 
 
 def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outgoing:

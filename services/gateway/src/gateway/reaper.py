@@ -95,7 +95,7 @@ class Reaper:
             nano_ceiling(attempt.cost),
             (attempt.usage or NOTHING).total_tokens,
             "estimated",
-            hold.suffix,
+            hold.epoch,
         )
         log.warning("call_reaped", request_id=hold.request_id, attempt=hold.attempt, delivered=hold.delivered_tokens)
 
@@ -109,7 +109,8 @@ class Reaper:
             credential_id=call.credential_id,
             price=model.price_at(call.started_at) if model is not None else FALLBACK,
             held_nano=hold.held_nano,
-            suffix=hold.suffix,
+            budgets=hold.counters,
+            epoch=hold.epoch,
             error=("gateway_lost", "the gateway that served this call was lost"),
             usage=Usage(input_tokens=call.input_tokens, output_tokens=max(0, hold.delivered_tokens), estimated=True),
         )
@@ -136,7 +137,8 @@ def _log_of(hold: Abandoned, call: _Call) -> CallLog:
         started_at=call.started_at,
         simulated=call.simulated,
         tags=call.tags,
-        period=hold.period,
+        period=hold.counters[0].rpartition(":")[2],
+        epoch=hold.epoch,
         status="failed",
         http_status=500,
     )

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from common.bounds import bound, default_output, input_bound
+from common.pricing import Price
 from common.usage import NOTHING, Usage
 
 from gateway.api.chat import ChatRequest
 from gateway.api.client import Client
 from gateway.charging import likely_tokens
+from gateway.limits.limiter import Claim
+from gateway.limits.terms import Terms
 from gateway.metering import AttemptLog, CallLog
-from gateway.mirrors.keys import ApiKey
 from gateway.providers.wire import Identity, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
@@ -27,7 +30,7 @@ class Running:
 
     request: ChatRequest
     client: Client
-    key: ApiKey
+    terms: Terms
     plan: Plan
     log: CallLog
     attempts: list[AttemptLog]
@@ -35,6 +38,7 @@ class Running:
     began: float
     body: bytes = b""
     wire: Wire | None = None
+    deployment: Deployment | None = None
     decoder: StreamDecoder | None = None
     has_started: bool = False
     served: list[Header] = field(default_factory=list)
@@ -51,6 +55,31 @@ class Running:
     def has_to_stand(self) -> bool:
         """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""
         return self.log.status == "completed" or any(attempt.cost for attempt in self.attempts)
+
+    def claim(self, deployment: Deployment, price: Price) -> Claim:
+        """What the next attempt asks to be admitted with: the most that it can use and cost at this deployment."""
+        request, model, minute_tokens = self.request, deployment.model, self.terms.token_limit
+        tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
+        most = request.output_tokens or default_output(
+            request.text_bytes,
+            model.max_output_tokens,
+            model.context_length,
+            (minute_tokens - tokens) // request.choices if minute_tokens else None,
+        )
+        worst = bound(price, tokens, most, request.choices)
+        return Claim(
+            terms=self.terms,
+            place=(deployment.provider.type, model.name),
+            request_id=self.log.request_id,
+            attempt=len(self.attempts) + 1,
+            input_nano=worst.input_nano,
+            nano_per_million_output=worst.nano_per_million_output,
+            output_tokens=most,
+            may_cut_output=request.output_tokens is None,
+            input_tokens=tokens,
+            call=self.for_the_reaper(deployment),
+            choices=request.choices,
+        )
 
     def answer_headers(self) -> list[Header]:
         """What the limits and the deployment that answers add to the answer."""

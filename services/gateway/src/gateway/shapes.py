@@ -43,8 +43,14 @@ REFUSALS: Mapping[str, RefusalRow] = MappingProxyType(
         "rate_limit_exceeded": RefusalRow(429, "rate limit exceeded", "later", openai_type="requests"),
         "budget_exceeded": RefusalRow(
             402,
-            "monthly budget exceeded",
+            "{} budget exceeded",
             openai_status=429,
+            openai_type="insufficient_quota",
+            openai_code="insufficient_quota",
+        ),
+        "quota_exceeded": RefusalRow(
+            429,
+            "monthly quota of the tier exceeded",
             openai_type="insufficient_quota",
             openai_code="insufficient_quota",
         ),

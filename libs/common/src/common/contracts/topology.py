@@ -164,6 +164,7 @@ REDIS_KEYS = (
     RedisKey(
         "token_limit:{id}", "HASH", "gateway", "tokens of the last 60 s, by the second in which their calls began"
     ),
+    RedisKey("rate_limit:{scope}", "ZSET", "gateway", "the same of a `user:<id>` or `team:<id>`; so the next two"),
     RedisKey("concurrency:{id}", "ZSET", "gateway", "calls that run now, by the millisecond at which their lease ends"),
     RedisKey("cost:{id}:{YYYY}:{MM}", "string", "gateway", "what was settled; billing restores it if Redis lost it"),
     RedisKey("cost:{scope}:{period}", "string", "gateway", "the same of every other budget's scope and period"),
@@ -171,7 +172,7 @@ REDIS_KEYS = (
     RedisKey("held:{scope}:{period}", "string", "gateway", "the same of every other budget's scope and period"),
     RedisKey("quota:{scope}:{YYYY}:{MM}", "string", "gateway", "calls of a month that count against a tier's quota"),
     RedisKey(
-        "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: key, period, amount, and what the call is"
+        "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: counters, epoch, amount, and what the call is"
     ),
     RedisKey("holds", "ZSET", "gateway", "open holds by the millisecond at which their lease ends"),
     RedisKey("reaped:{request}/{attempt}", "string", "gateway", "what a reaper counted for an abandoned hold; a day"),
@@ -181,7 +182,10 @@ REDIS_KEYS = (
     RedisKey("answer:{digest}", "string", "gateway", "cache Redis, sealed: the answer to an Idempotency-Key; a day"),
     RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
     RedisKey(
-        "epoch", "string", "billing", "set once the counters are known to be right; without it admission is closed"
+        "epoch",
+        "string",
+        "billing",
+        "`<id>@<run id of the server it is good for>`, set once the counters are right; without it admission is closed",
     ),
     RedisKey(
         "other:{scope}:{period}", "HASH", "billing", "`total` of what settlement does not count, and its `version`"

@@ -103,6 +103,19 @@ class AttemptRecord(Contract):
     """Which credential; null: not told."""
 
 
+class BudgetSeen(Contract):
+    """A further budget that the call counted in, as it stood right before."""
+
+    counter: str
+    """Its counter, as in `budgets`."""
+    limit_usd: Money | None
+    """US dollars that it allows; null: it only counts."""
+    spent_usd: Money
+    """US dollars that were spent."""
+    held_usd: Money
+    """US dollars that were held for other calls."""
+
+
 class Decision(Contract):
     """Why the call was let through: what was held for it and what its limits had left."""
 
@@ -113,9 +126,11 @@ class Decision(Contract):
     spent_before_usd: Money | None
     """US dollars of it that were spent or held before."""
     rate_limit: int | None
-    """The key's requests a minute; null: unlimited."""
+    """Requests a minute of the limit (key's, user's or team's) that had the least left; null: unlimited."""
     rate_remaining: int | None
     """How many of them were left."""
+    budgets: tuple[BudgetSeen, ...] = ()
+    """The budgets beyond the key's own monthly one."""
 
 
 class UsageRecorded(Contract):

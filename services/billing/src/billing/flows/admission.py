@@ -79,7 +79,7 @@ class Admission:
         async with self._pool.acquire() as connection:
             if not await locks.try_admission(connection):
                 return False
-            epoch = uuid7()
+            epoch = f"{uuid7()}@{run_id}"  # gateways take it on that server only
             async with connection.transaction():
                 await locks.take_counters(connection)
                 await self._others.restore(connection)

@@ -16,6 +16,7 @@ from gateway.api.client import Client
 from gateway.api.models import list_models, may_use, one_model
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
+from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
 from gateway.pipeline import Pipeline
@@ -64,6 +65,7 @@ class Doors:
     """Everything under `/v1`."""
 
     keys: Keys
+    terms: TermsBook
     plans: Plans
     pipeline: Pipeline
     recorder: Recorder
@@ -156,7 +158,7 @@ class Doors:
             simulated=False,
             tags=_tags(client.headers.get(b"x-tollgate-tags")),
         )
-        return Running(request, client, key, plan, record, [], [], began)
+        return Running(request, client, self.terms.of(key), plan, record, [], [], began)
 
     def _ended(self, call: Running, route: str) -> None:
         milliseconds = int((self.clock.monotonic() - call.began) * 1000)

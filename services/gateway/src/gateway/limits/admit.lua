@@ -1,115 +1,161 @@
--- Admits one attempt of one call, or says why not: all or nothing, in one step, by Redis's own clock.
+-- Admits one attempt of one call, or says why not: all or nothing over every limit and budget, by Redis's own clock.
 --
 -- A hold of the attempt's worst case is written before the provider is called. It is a lease: renewed while the call runs,
 -- counted until it is settled, freed by evidence only, never by time. Asked again for the same attempt (a reply was lost)
--- it answers as before and holds nothing more.
+-- it answers as before and holds nothing more. The gateway names the counters of the periods that it thinks are now; when
+-- its clock is off it is told the time, and asks again.
 --
--- ARGV 1 api key id            5 rate limit, requests a minute (0: none)    9  nano-USD per million output tokens
---      2 request id            6 token limit, tokens a minute (0: none)     10 output tokens, at most
---      3 attempt number        7 monthly budget, nano-USD (-1: none)        11 may the output be cut to fit (1/0)
---      4 lease, milliseconds   8 nano-USD of the input, at most             12 input tokens, at most
---      13 concurrency (0: none)     14 what the reaper needs to tell of this call (JSON)     15 choices that may be produced
+-- ARGV 1 request id            7 api key id                          13 may the output be cut to fit (1/0)
+--      2 attempt number        8 whose quota and month ('': none)    14 input tokens, at most
+--      3 lease, milliseconds   9 calls a month (-1: unlimited)       15 choices that may be produced
+--      4 this server's run id  10 nano-USD of the input, at most     16 what the reaper needs to tell of this call (JSON)
+--      5 periods begin, ms     11 nano-USD per million output tokens 17 how many windows
+--      6 and end before, ms    12 output tokens, at most
+--      then for each window: whose, requests a minute, tokens a minute, calls at once (0: none)
+--      then for each counter: suffix of its keys, name, most nano-USD (-1: only counted)
 --
--- Answers { 'ok', period, spent, held before, rate remaining, output tokens, nano-USD held, token remaining }
---      or { 'closed' } { 'revoked' } { 'rate', retry ms } { 'tokens', retry ms } { 'concurrency' }
---      or { 'budget', spent, held before, nano-USD wanted }
-local key, request, attempt = ARGV[1], ARGV[2], ARGV[3]
-local budget = tonumber(ARGV[7])
+-- Answers { 'ok', epoch, output tokens, nano-USD held, requests a minute, left, tokens a minute, left,
+--           then for each counter: spent, held before }
+--      or { 'closed' } { 'revoked' } { 'quota' } { 'clock', now ms } { 'concurrency' }
+--      or { 'rate', retry ms, limit } { 'tokens', retry ms, limit } { 'budget', which counter, do others only hold it (1/0) }
+local request, attempt, lease, key = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
+local name, is_first = request .. '/' .. attempt, attempt == '1'
+local windows_end = 17 + 4 * tonumber(ARGV[17])
 
-if redis.call('EXISTS', 'epoch') == 0 then return { 'closed' } end
-if redis.call('EXISTS', 'revoked:' .. key) == 1 then return { 'revoked' } end
+local asked = { 'epoch', 'revoked:' .. key, 'quota:' .. ARGV[8] }
+for i = windows_end + 1, #ARGV, 3 do
+  asked[#asked + 1] = 'cost:' .. ARGV[i]
+  asked[#asked + 1] = 'held:' .. ARGV[i]
+end
+local found = redis.call('MGET', unpack(asked))
+local epoch = found[1]
+if not epoch then return { 'closed' } end
+local server = string.find(epoch, '@', 1, true)
+if server and string.sub(epoch, server + 1) ~= ARGV[4] then return { 'closed' } end
+if found[2] then return { 'revoked' } end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now < tonumber(ARGV[5]) or now >= tonumber(ARGV[6]) then return { 'clock', now } end
 
--- The UTC month (civil date from days since 1970, after Howard Hinnant's chrono algorithms).
-local days = math.floor(time[1] / 86400) + 719468
-local era = math.floor(days / 146097)
-local doe = days - era * 146097
-local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-local mp = math.floor((5 * doy + 2) / 153)
-local month = mp < 10 and mp + 3 or mp - 9
-local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-local period = string.format('%04d-%02d', year, month)
-local suffix = string.format('%s:%04d:%02d', key, year, month)
-
-local cost_key, held_key, hold_key = 'cost:' .. suffix, 'held:' .. suffix, 'hold:' .. request .. '/' .. attempt
-local spent = tonumber(redis.call('GET', cost_key) or 0)
-if budget >= 0 then
-  spent = spent + tonumber(redis.call('HGET', 'other:key:' .. key .. ':' .. period, 'total') or 0)
-end
-local held = tonumber(redis.call('GET', held_key) or 0)
-
-local again = redis.call('HMGET', hold_key, 'amount', 'output')
-if again[1] then
-  redis.call('ZADD', 'holds', now + tonumber(ARGV[4]), request .. '/' .. attempt)
-  return { 'ok', period, spent, held - tonumber(again[1]), -1, tonumber(again[2]), tonumber(again[1]), -1 }
-end
-
--- Requests of the last minute.
-local rate_limit, window, remaining = tonumber(ARGV[5]), 'rate_limit:' .. key, -1
-local counts_request = rate_limit > 0 and attempt == '1'
-if counts_request then
-  redis.call('ZREMRANGEBYSCORE', window, '-inf', now - 60000)
-  local used = redis.call('ZCARD', window)
-  if used >= rate_limit then
-    local oldest = redis.call('ZRANGE', window, used - rate_limit, used - rate_limit, 'WITHSCORES')
-    return { 'rate', math.max(1, tonumber(oldest[2]) + 60000 - now) }
+-- What each counter has, and which budget has the least room.
+local counted, room, tightest, unspent, poorest = {}, nil, 0, nil, 0
+for i = windows_end + 1, #ARGV, 3 do
+  local spent, held = tonumber(found[#counted + 4] or 0), tonumber(found[#counted + 5] or 0)
+  local limit = tonumber(ARGV[i + 2])
+  if limit >= 0 then
+    spent = spent + tonumber(redis.call('HGET', 'other:' .. ARGV[i + 1], 'total') or 0)
+    if not room or limit - spent - held < room then room, tightest = limit - spent - held, #counted / 2 end
+    if not unspent or limit - spent < unspent then unspent, poorest = limit - spent, #counted / 2 end
   end
-  remaining = rate_limit - used - 1
+  counted[#counted + 1] = spent
+  counted[#counted + 1] = held
 end
 
--- Calls of this key that are running now.
-local concurrency, running = tonumber(ARGV[13]), 'concurrency:' .. key
-if concurrency > 0 and attempt == '1' then
-  redis.call('ZREMRANGEBYSCORE', running, '-inf', now)
-  if redis.call('ZCARD', running) >= concurrency then return { 'concurrency' } end
+local hold_key = 'hold:' .. name
+local again = redis.call('HMGET', hold_key, 'amount', 'output', 'epoch')
+if again[1] then
+  redis.call('ZADD', 'holds', now + lease, name)
+  return { 'ok', again[3], tonumber(again[2]), tonumber(again[1]), 0, -1, 0, -1, unpack(counted) }
 end
 
--- The worst case, cut to what the budget still buys where the client left the output open.
-local input_nano, per_million, output = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+-- Requests of the last minute, and calls that run now.
+local rate_limit, rate_left, retry, refusing = 0, -1, 0, 0
+if is_first then
+  for i = 18, windows_end, 4 do
+    local rate, window = tonumber(ARGV[i + 1]), 'rate_limit:' .. ARGV[i]
+    if rate > 0 then
+      redis.call('ZREMRANGEBYSCORE', window, '-inf', now - 60000)
+      local used = redis.call('ZCARD', window)
+      if used >= rate then
+        local oldest = redis.call('ZRANGE', window, used - rate, used - rate, 'WITHSCORES')
+        local wait = math.max(1, tonumber(oldest[2]) + 60000 - now)
+        if wait > retry then retry, refusing = wait, rate end
+      elseif rate_left < 0 or rate - used - 1 < rate_left then
+        rate_limit, rate_left = rate, rate - used - 1
+      end
+    end
+  end
+  if retry > 0 then return { 'rate', retry, refusing } end
+  for i = 18, windows_end, 4 do
+    local most, running = tonumber(ARGV[i + 3]), 'concurrency:' .. ARGV[i]
+    if most > 0 then
+      redis.call('ZREMRANGEBYSCORE', running, '-inf', now)
+      if redis.call('ZCARD', running) >= most then return { 'concurrency' } end
+    end
+  end
+  local quota = tonumber(ARGV[9])
+  if quota >= 0 and tonumber(found[3] or 0) >= quota then return { 'quota' } end
+end
+
+-- The worst case, cut to what the budgets still buy where the client left the output open.
+local input_nano, per_million, output = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local wanted = input_nano + math.ceil(output * per_million / 1000000)
-if budget >= 0 and spent + held + wanted > budget then
-  local buys = per_million > 0 and math.floor((budget - spent - held - input_nano) * 1000000 / per_million) or 0
-  if ARGV[11] ~= '1' or buys < 1 then return { 'budget', spent, held, wanted } end
+if room and wanted > room then
+  local buys = per_million > 0 and math.floor((room - input_nano) * 1000000 / per_million) or 0
+  if ARGV[13] ~= '1' or buys < 1 then
+    local least = ARGV[13] == '1' and input_nano + math.ceil(per_million / 1000000) or wanted
+    if unspent < least then return { 'budget', poorest, 0 } end
+    return { 'budget', tightest, 1 }
+  end
   output = math.min(output, buys)
   wanted = input_nano + math.ceil(output * per_million / 1000000)
 end
 
 -- Tokens of the last minute, reserved now and corrected by settlement; counted by the second in which they began.
-local token_limit, token_window, token_remaining = tonumber(ARGV[6]), 'token_limit:' .. key, -1
-if token_limit > 0 then
-  local tokens, second, oldest = tonumber(ARGV[12]) + output * tonumber(ARGV[15]), time[1] + 0, nil
-  local used, counted = 0, redis.call('HGETALL', token_window)
-  for i = 1, #counted, 2 do
-    local at = tonumber(counted[i])
-    if at <= second - 60 then
-      redis.call('HDEL', token_window, counted[i])
-    else
-      used = used + tonumber(counted[i + 1])
-      if oldest == nil or at < oldest then oldest = at end
+local tokens, second, whose = tonumber(ARGV[14]) + output * tonumber(ARGV[15]), time[1] + 0, {}
+local token_limit, token_left = 0, -1
+for i = 18, windows_end, 4 do
+  local limit = tonumber(ARGV[i + 2])
+  if limit > 0 then
+    local window, used, oldest = 'token_limit:' .. ARGV[i], 0, nil
+    local seconds = redis.call('HGETALL', window)
+    for j = 1, #seconds, 2 do
+      local at = tonumber(seconds[j])
+      if at <= second - 60 then
+        redis.call('HDEL', window, seconds[j])
+      else
+        used = used + tonumber(seconds[j + 1])
+        if oldest == nil or at < oldest then oldest = at end
+      end
+    end
+    if used + tokens > limit then
+      local wait = oldest and math.max(1, (oldest + 60) * 1000 - now) or 60000
+      if wait > retry then retry, refusing = wait, limit end
+    elseif token_left < 0 or limit - used - tokens < token_left then
+      token_limit, token_left = limit, limit - used - tokens
     end
   end
-  if used + tokens > token_limit then
-    return { 'tokens', oldest and math.max(1, (oldest + 60) * 1000 - now) or 60000 }
-  end
-  redis.call('HINCRBY', token_window, second, tokens)
-  redis.call('EXPIRE', token_window, 61)
-  token_remaining = token_limit - used - tokens
 end
+if retry > 0 then return { 'tokens', retry, refusing } end
 
-if counts_request then
-  redis.call('ZADD', window, now, request)
-  redis.call('PEXPIRE', window, 60000)
+-- Nothing stands in the way: write it all.
+for i = 18, windows_end, 4 do
+  if is_first and tonumber(ARGV[i + 1]) > 0 then
+    redis.call('ZADD', 'rate_limit:' .. ARGV[i], now, request)
+    redis.call('PEXPIRE', 'rate_limit:' .. ARGV[i], 60000)
+  end
+  if tonumber(ARGV[i + 2]) > 0 then
+    redis.call('HINCRBY', 'token_limit:' .. ARGV[i], second, tokens)
+    redis.call('EXPIRE', 'token_limit:' .. ARGV[i], 61)
+  end
+  if tonumber(ARGV[i + 3]) > 0 then
+    redis.call('ZADD', 'concurrency:' .. ARGV[i], now + lease, request)
+    redis.call('EXPIRE', 'concurrency:' .. ARGV[i], 86400)
+  end
+  if tonumber(ARGV[i + 2]) + tonumber(ARGV[i + 3]) > 0 then whose[#whose + 1] = ARGV[i] end
 end
-if concurrency > 0 then
-  redis.call('ZADD', running, now + tonumber(ARGV[4]), request)
-  redis.call('EXPIRE', running, 86400)
+if is_first and ARGV[8] ~= '' and redis.call('INCR', 'quota:' .. ARGV[8]) == 1 then
+  redis.call('EXPIRE', 'quota:' .. ARGV[8], 8640000)
 end
-redis.call('HSET', hold_key, 'key', key, 'suffix', suffix, 'period', period, 'amount', string.format('%.0f', wanted),
-  'output', output, 'tokens', token_limit > 0 and tonumber(ARGV[12]) + output * tonumber(ARGV[15]) or 0, 'second', time[1], 'delivered', -1,
-  'call', ARGV[14])
-redis.call('ZADD', 'holds', now + tonumber(ARGV[4]), request .. '/' .. attempt)
-redis.call('INCRBY', held_key, string.format('%.0f', wanted))
-return { 'ok', period, spent, held, remaining, output, wanted, token_remaining }
+local amount, suffixes, names = string.format('%.0f', wanted), {}, {}
+for i = windows_end + 1, #ARGV, 3 do
+  redis.call('INCRBY', 'held:' .. ARGV[i], amount)
+  suffixes[#suffixes + 1] = ARGV[i]
+  names[#names + 1] = ARGV[i + 1]
+end
+redis.call('HSET', hold_key, 'counters', table.concat(suffixes, '\n'), 'names', table.concat(names, '\n'),
+  'windows', table.concat(whose, '\n'), 'amount', amount, 'output', output, 'tokens', tokens, 'second', time[1],
+  'delivered', -1, 'epoch', epoch, 'call', ARGV[16])
+redis.call('ZADD', 'holds', now + lease, name)
+return { 'ok', epoch, output, wanted, rate_limit, rate_left, token_limit, token_left, unpack(counted) }

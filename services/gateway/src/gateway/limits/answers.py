@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gateway.limits.limiter import Admitted, Refused
-from gateway.mirrors.keys import ApiKey
 from gateway.shapes import Header, Refusal, duration
 
 _WINDOW_MS = 60_000
@@ -15,8 +14,12 @@ def refusal_of(refused: Refused) -> Refusal:
         case "revoked":
             return Refusal("invalid_api_key")
         case "budget":
-            waits = refused.is_waiting
-            return Refusal("budget_exceeded", retry_after_ms=1000 if waits else None, should_retry=waits or None)
+            waits, period = refused.is_waiting, refused.budget.kind if refused.budget is not None else "monthly"
+            return Refusal(
+                "budget_exceeded", period, retry_after_ms=1000 if waits else None, should_retry=waits or None
+            )
+        case "quota":
+            return Refusal("quota_exceeded")
         case "rate" | "tokens":
             return Refusal("rate_limit_exceeded", retry_after_ms=refused.retry_ms)
         case "concurrency":
@@ -25,22 +28,22 @@ def refusal_of(refused: Refused) -> Refusal:
             return Refusal("service_unavailable", "limits cannot be checked right now", retry_after_ms=1000)
 
 
-def limit_headers(key: ApiKey, admitted: Admitted) -> list[Header]:
-    """`x-ratelimit-*` of an admitted call; nothing of a limit that the key does not have."""
+def limit_headers(admitted: Admitted) -> list[Header]:
+    """`x-ratelimit-*` of an admitted call, by the limits that have the least left; nothing where there is no limit."""
     headers: list[Header] = []
-    if key.rate_limit:
-        headers += _three(b"requests", key.rate_limit, admitted.rate_remaining)
-    if key.token_limit:
-        headers += _three(b"tokens", key.token_limit, admitted.token_remaining)
+    if admitted.rate_limit:
+        headers += _three(b"requests", admitted.rate_limit, admitted.rate_remaining)
+    if admitted.token_limit:
+        headers += _three(b"tokens", admitted.token_limit, admitted.token_remaining)
     return headers
 
 
-def refused_headers(key: ApiKey, refused: Refused) -> list[Header]:
-    """`x-ratelimit-*` of a call that the rate limit refused."""
+def refused_headers(refused: Refused) -> list[Header]:
+    """`x-ratelimit-*` of a call that a limit of a minute refused."""
     if refused.why == "rate":
-        return _three(b"requests", key.rate_limit, 0, refused.retry_ms or _WINDOW_MS)
+        return _three(b"requests", refused.limit, 0, refused.retry_ms or _WINDOW_MS)
     if refused.why == "tokens":
-        return _three(b"tokens", key.token_limit, 0, refused.retry_ms or _WINDOW_MS)
+        return _three(b"tokens", refused.limit, 0, refused.retry_ms or _WINDOW_MS)
     return []
 
 

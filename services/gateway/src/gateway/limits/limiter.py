@@ -11,29 +11,32 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
+from common.budgets import Budget
+from common.clock import Clock
 from common.ids import UsageKind
 
 from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
+from gateway.limits.terms import Counters, Place, Terms
 
-_NAMES = ("admit", "settle", "renew", "reap", "park")
+_NAMES = ("admit", "settle", "renew", "rehold", "reap", "park")
 
 LEASE_SECONDS = 30.0
 """How long a hold is known to be alive without a word from its gateway."""
 
-Refusal = Literal["closed", "revoked", "rate", "tokens", "concurrency", "budget"]
+_CLOCK_TRIES = 3
+_NOT_AFTER_MS = 1_000
+
+Why = Literal["closed", "revoked", "quota", "rate", "tokens", "concurrency", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What an attempt asks to be admitted with; `call` is what the reaper needs to tell of it, as JSON."""
 
-    api_key_id: str
+    terms: Terms
+    place: Place
     request_id: str
     attempt: int
-    rate_limit: int
-    token_limit: int
-    max_concurrency: int
-    budget_nano: int
     input_nano: int
     nano_per_million_output: int
     output_tokens: int
@@ -45,24 +48,51 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An attempt may run: what is held for it, and what the limits had left. -1: no such limit, or not counted again."""
+    """An attempt may run: what is held for it, in which epoch and counters, and what the tightest limits had left.
 
-    period: str
-    spent_nano: int
-    held_before_nano: int
-    rate_remaining: int
+    A limit of 0: there is none, or it was not counted again. `counted` has (spent, held before) of each counter; what
+    billing counts besides is in `spent` of those only that have a limit.
+    """
+
+    epoch: str
     output_tokens: int
     held_nano: int
+    rate_limit: int
+    rate_remaining: int
+    token_limit: int
     token_remaining: int
+    counted: tuple[tuple[int, int], ...]
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An attempt may not run. `is_waiting`: only what other calls hold stands in the way."""
+    """An attempt may not run. `is_waiting`: only what other calls hold stands in the way of `budget`."""
 
-    why: Refusal
+    why: Why
     retry_ms: int | None = None
     is_waiting: bool = False
+    limit: int = 0
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold as this gateway remembers it, enough to write it again."""
+
+    claim: Claim
+    admitted: Admitted
+    delivered_tokens: int
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a renewal saw: the time by Redis, the epoch (empty: admission is closed), and which were not held."""
+
+    now_ms: int
+    epoch: str
+    missing: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +101,10 @@ class Abandoned:
 
     request_id: str
     attempt: int
-    suffix: str
-    period: str
+    counters: tuple[str, ...]
     held_nano: int
     delivered_tokens: int
+    epoch: str
     call: bytes
 
 
@@ -93,46 +123,87 @@ def load_commands(scripts: dict[str, tuple[str, bytes]]) -> list[tuple[str | byt
 class Limiter:
     """Asks the scripts. Raises RedisAway or RedisRefused when no answer came."""
 
-    def __init__(self, line: RedisLine, scripts: dict[str, tuple[str, bytes]]) -> None:
+    def __init__(self, line: RedisLine, scripts: dict[str, tuple[str, bytes]], clock: Clock) -> None:
         self._line = line
         self._scripts = scripts
+        self._clock = clock
         self._lease_ms = int(LEASE_SECONDS * 1000)
+        self._ahead_ms = 0
 
     async def admit(self, claim: Claim) -> Admitted | Refused:
         """Hold an attempt's worst case, or say why not."""
-        answer = await self._run(
-            "admit",
-            claim.api_key_id,
+        for _ in range(_CLOCK_TRIES):
+            here_ms = int(self._clock.now().timestamp() * 1000)
+            counters = claim.terms.counters(claim.place, here_ms + self._ahead_ms)
+            answer = await self._run("admit", *self._arguments(claim, counters))
+            if answer[0] == b"ok":
+                return _admitted(answer, counters)
+            if answer[0] != b"clock":
+                return _refused(answer, counters)
+            self._ahead_ms = int(answer[1]) - here_ms
+        return Refused("closed")
+
+    def _arguments(self, claim: Claim, counters: Counters) -> tuple[bytes | str | int, ...]:
+        terms = claim.terms
+        return (
             claim.request_id,
             claim.attempt,
             self._lease_ms,
-            claim.rate_limit,
-            claim.token_limit,
-            claim.budget_nano,
+            self._line.server,
+            counters.from_ms,
+            counters.until_ms,
+            terms.key.id,
+            counters.quota,
+            terms.quota,
             claim.input_nano,
             claim.nano_per_million_output,
             claim.output_tokens,
             1 if claim.may_cut_output else 0,
             claim.input_tokens,
-            claim.max_concurrency,
-            claim.call,
             claim.choices,
+            claim.call,
+            len(terms.windows),
+            *terms.window_arguments,
+            *counters.arguments,
         )
-        if answer[0] == b"ok":
-            return Admitted(answer[1].decode(), *answer[2:])
-        return _refused(answer, claim)
 
     async def settle(
-        self, request_id: str, attempt: int, cost_nano: int, tokens: int, kind: UsageKind, suffix: str
+        self, request_id: str, attempt: int, cost_nano: int, tokens: int, kind: UsageKind, epoch: str
     ) -> str:
-        """Turn a hold into what the attempt cost; `settled`, `corrected` or `known`."""
-        answer = await self._run("settle", request_id, attempt, cost_nano, tokens, kind, suffix)
+        """Turn a hold into what the attempt cost, in the epoch that its event names; `settled`, `corrected`, `late` or
+        `known`."""
+        answer = await self._run(
+            "settle", request_id, attempt, cost_nano, tokens, kind, epoch, self._line.server, self._lease_ms
+        )
         return str(answer[0].decode())
 
-    async def renew(self, running: Sequence[tuple[str, int, int]]) -> int:
-        """Renew leases: (request id, attempt, output tokens delivered) each; how many were still held."""
+    async def renew(self, running: Sequence[tuple[str, int, int]]) -> Sight:
+        """Renew leases: (request id, attempt, output tokens delivered) each; and look at the epoch."""
         arguments = [part for one in running for part in one]
-        return int(await self._run("renew", self._lease_ms, *arguments))
+        now_ms, epoch, *missing = await self._run("renew", self._lease_ms, self._line.server, *arguments)
+        return Sight(now_ms, epoch.decode(), frozenset(missing))
+
+    async def hold_again(self, held: Held, seen: Sight) -> tuple[str, int] | None:
+        """Write a hold again, soon after it was seen that it is gone: the epoch it is in (empty: admission is closed)
+        and the nano-USD of its attempt that are held or counted. None when that took too long."""
+        claim, admitted = held.claim, held.admitted
+        answer = await self._run(
+            "rehold",
+            claim.request_id,
+            claim.attempt,
+            self._lease_ms,
+            self._line.server,
+            seen.now_ms + _NOT_AFTER_MS,
+            admitted.held_nano,
+            admitted.output_tokens,
+            held.delivered_tokens,
+            claim.call,
+            held.epoch,
+            len(claim.terms.windows),
+            *claim.terms.window_arguments,
+            *admitted.counters.arguments,
+        )
+        return (answer[0].decode(), int(answer[1])) if answer else None
 
     async def reap(self, most: int, hidden_seconds: float) -> list[Abandoned]:
         """Claim abandoned holds."""
@@ -156,23 +227,32 @@ class Limiter:
             raise RedisAway(str(error).partition(" ")[0]) from error
 
 
-def suffix_of(api_key_id: str, period: str) -> str:
-    """`<id>:<YYYY>:<MM>`, by which the counters of a key and month are named."""
-    return f"{api_key_id}:{period.replace('-', ':')}"
+def _admitted(answer: list[Any], counters: Counters) -> Admitted:
+    _, epoch, output, held, rate_limit, rate_left, token_limit, token_left, *counted = answer
+    return Admitted(
+        epoch=epoch.decode(),
+        output_tokens=output,
+        held_nano=held,
+        rate_limit=rate_limit,
+        rate_remaining=rate_left,
+        token_limit=token_limit,
+        token_remaining=token_left,
+        counted=tuple(zip(counted[::2], counted[1::2], strict=True)),
+        counters=counters,
+    )
 
 
-def _refused(answer: list[Any], claim: Claim) -> Refused:
-    why: Refusal = answer[0].decode()
+def _refused(answer: list[Any], counters: Counters) -> Refused:
+    why: Why = answer[0].decode()
     if why in ("rate", "tokens"):
-        return Refused(why, retry_ms=int(answer[1]))
+        return Refused(why, retry_ms=int(answer[1]), limit=int(answer[2]))
     if why == "budget":
-        spent, _, wanted = answer[1:]
-        least = claim.input_nano + -(-claim.nano_per_million_output // 1_000_000) if claim.may_cut_output else wanted
-        return Refused(why, is_waiting=spent + least <= claim.budget_nano)
+        return Refused(why, is_waiting=bool(answer[2]), budget=counters.rules[int(answer[1])])
     return Refused(why)
 
 
 def _abandoned(row: list[bytes]) -> Abandoned:
-    name, suffix, period, amount, delivered, call = row
+    name, counters, amount, delivered, epoch, call = row
     request_id, _, attempt = name.decode().rpartition("/")
-    return Abandoned(request_id, int(attempt), suffix.decode(), period.decode(), int(amount), int(delivered), call)
+    names = tuple(counters.decode().split("\n"))
+    return Abandoned(request_id, int(attempt), names, int(amount), int(delivered), epoch.decode(), call)

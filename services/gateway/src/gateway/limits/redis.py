@@ -40,13 +40,15 @@ class RedisRefused(Exception):
 
 
 class RedisLine:
-    """One connection that is kept up; `run` is a task."""
+    """One connection that is kept up; `run` is a task. `server` is the run id of the server it leads to: after a restart
+    or a failover there is another, which may have lost what this one promised."""
 
     def __init__(self, url: str, timeout_seconds: float, on_connect: Sequence[Sequence[Argument]] = ()) -> None:
         self._url = urlsplit(url)
         self._timeout = timeout_seconds
-        self._greeting = [*self._introduction(), *on_connect]
+        self._greeting = [*self._introduction(), *on_connect, ("INFO", "server")]
         self._protocol: _Protocol | None = None
+        self.server = ""
         self.connected = asyncio.Event()
 
     def ask(self, *command: Argument) -> asyncio.Future[Any]:
@@ -86,7 +88,8 @@ class RedisLine:
                 lambda: _Protocol(self._timeout), self._url.hostname or "localhost", self._url.port or 6379, ssl=tls
             )
             try:
-                await asyncio.gather(*[protocol.ask(_pack(line)) for line in self._greeting])
+                *_, about = await asyncio.gather(*[protocol.ask(_pack(line)) for line in self._greeting])
+                self.server = _run_id(about)
             except BaseException:
                 protocol.close()
                 raise
@@ -177,6 +180,15 @@ class _Protocol(asyncio.Protocol):
 
 def _pack(command: Sequence[Argument]) -> bytes:
     return hiredis.pack_command(tuple(command))  # type: ignore[arg-type, no-any-return]  # its stubs lag behind it
+
+
+def _run_id(about: bytes) -> str:
+    """`run_id` of what `INFO server` tells; RedisRefused when it tells none."""
+    for line in about.decode("latin-1").splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value
+    raise RedisRefused("the server does not tell its run id")
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

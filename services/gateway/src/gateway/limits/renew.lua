@@ -1,20 +1,26 @@
 -- Renews the leases of running attempts and notes what each has delivered so far.
 --
--- ARGV 1 lease, milliseconds; then for each attempt: request id, attempt, output tokens delivered
--- Answers how many were still held.
+-- ARGV 1 lease, milliseconds   2 this server's run id; then for each attempt: request id, attempt, output tokens delivered
+-- Answers { now ms, the epoch ('': admission is closed), then those that are not held, by their place from 0 }.
 local time = redis.call('TIME')
-local until_ms = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
-local held = 0
-for i = 2, #ARGV, 3 do
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local until_ms = now + tonumber(ARGV[1])
+local epoch = redis.call('GET', 'epoch') or ''
+local server = string.find(epoch, '@', 1, true)
+if server and string.sub(epoch, server + 1) ~= ARGV[2] then epoch = '' end
+
+local answer = { now, epoch }
+for i = 3, #ARGV, 3 do
   local name = ARGV[i] .. '/' .. ARGV[i + 1]
-  local key = redis.call('HGET', 'hold:' .. name, 'key')
-  if key then
+  local windows = redis.call('HGET', 'hold:' .. name, 'windows')
+  if windows then
     redis.call('HSET', 'hold:' .. name, 'delivered', ARGV[i + 2])
     redis.call('ZADD', 'holds', until_ms, name)
-    if redis.call('ZSCORE', 'concurrency:' .. key, ARGV[i]) then
-      redis.call('ZADD', 'concurrency:' .. key, until_ms, ARGV[i])
+    for whose in string.gmatch(windows, '[^\n]+') do
+      redis.call('ZADD', 'concurrency:' .. whose, 'XX', until_ms, ARGV[i])
     end
-    held = held + 1
+  else
+    answer[#answer + 1] = (i - 3) / 3
   end
 end
-return held
+return answer

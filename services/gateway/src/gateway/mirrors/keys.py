@@ -1,12 +1,16 @@
-"""The virtual keys, found by the SHA-256 of what a client shows."""
+"""The virtual keys, found by the SHA-256 of what a client shows; and the users and teams that they belong to."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from common.contracts.snapshots import KeySnapshot
+from common.budgets import nano_floor
+from common.contracts.snapshots import KeySnapshot, Limits, TeamSnapshot, UserSnapshot
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,30 @@ class ApiKey:
 
 
 class Keys:
-    """All keys; `apply` is the mirror's `on_change`."""
+    """All keys, and whom they belong to; `apply` is the mirror's `on_change`. `generation` grows with every change."""
 
     def __init__(self) -> None:
         self._by_digest: dict[bytes, tuple[ApiKey, datetime | None]] = {}
         self._digests: dict[str, tuple[bytes, ...]] = {}
+        self._users: dict[str, UserSnapshot] = {}
+        self._teams: dict[str, TeamSnapshot] = {}
+        self.generation = 0
 
     def __len__(self) -> int:
         return len(self._digests)
 
-    def apply(self, key_id: str, body: bytes | None) -> None:
+    def apply(self, name: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
-        if key_id.startswith(("user.", "team.")):
-            return  # whose limits they are, not keys
+        self.generation += 1
+        kind, dot, thing_id = name.partition(".")
+        if dot and kind == "user":
+            _put(self._users, thing_id, UserSnapshot.model_validate_json(body) if body is not None else None)
+        elif dot and kind == "team":
+            _put(self._teams, thing_id, TeamSnapshot.model_validate_json(body) if body is not None else None)
+        else:
+            self._apply_key(name, body)
+
+    def _apply_key(self, key_id: str, body: bytes | None) -> None:
         snapshot = KeySnapshot.model_validate_json(body) if body is not None else None
         for digest in self._digests.pop(key_id, ()):
             self._by_digest.pop(digest, None)
@@ -55,13 +70,33 @@ class Keys:
             self._by_digest[bytes.fromhex(secret.sha256)] = (key, secret.expires_at)
         self._digests[key_id] = tuple(bytes.fromhex(secret.sha256) for secret in snapshot.secrets)
 
+    def user_limits(self, user_id: str | None) -> Limits | None:
+        """What a user may use over all keys; None: no limit of that kind."""
+        return self._users.get(user_id) if user_id is not None else None
+
+    def team_limits(self, team_id: str | None) -> Limits | None:
+        """What a team may use over all keys; None: no limit of that kind."""
+        return self._teams.get(team_id) if team_id is not None else None
+
     def find(self, secret: bytes, at: datetime) -> ApiKey | None:
         """The key that a secret belongs to, if it counts at an instant."""
         found = self._by_digest.get(hashlib.sha256(secret).digest())
         if found is None:
             return None
         key, expires_at = found
-        return key if key.is_valid(at, expires_at) else None
+        return key if key.is_valid(at, expires_at) and self._may_call(key) else None
+
+    def _may_call(self, key: ApiKey) -> bool:
+        user = self._users.get(key.user_id) if key.user_id is not None else None
+        team = self._teams.get(key.team_id) if key.team_id is not None else None
+        return (user is None or user.enabled) and (team is None or team.enabled)
+
+
+def _put(table: dict[str, T], thing_id: str, thing: T | None) -> None:
+    if thing is None:
+        table.pop(thing_id, None)
+    else:
+        table[thing_id] = thing
 
 
 def _compile(snapshot: KeySnapshot) -> ApiKey:
@@ -75,8 +110,7 @@ def _compile(snapshot: KeySnapshot) -> ApiKey:
         rate_limit=snapshot.rate_limit or 0,
         token_limit=snapshot.token_limit or 0,
         max_concurrency=snapshot.max_concurrency or 0,
-        # Rounded down: a budget must not grow by rounding.
-        budget_nano=-1 if budget is None else -(-budget).to_nano_ceiling(),
+        budget_nano=-1 if budget is None else nano_floor(budget),
         allowed_models=None if snapshot.allowed_models is None else frozenset(snapshot.allowed_models),
         expires_at=snapshot.expires_at,
     )
