@@ -29,19 +29,26 @@ down: ## stop what `make up` (or `make run`) started
 status: .venv/.installed ## what runs, with pids and health
 	@$(BIN)/tollgate status
 
-.PHONY: test test-slow lint
+.PHONY: test test-slow faults sabotage lint
 test: .venv/.installed-dev ## install, run the tests against real servers (given by URL, else own)
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts
-	@$(BIN)/python -m pytest -m "not slow" tests/e2e
+	@$(BIN)/python -m pytest -m "not slow" tests/e2e tests/faults
 
-test-slow: .venv/.installed-dev ## the long tests, and every property searched anew with more examples
+test-slow: .venv/.installed-dev ## the long tests, every property searched anew with more examples, every fault once
 	@HYPOTHESIS_SEARCH=1 $(BIN)/python -m pytest -m "slow or hypothesis" -n $(WORKERS) --dist loadfile --timeout 900 \
 		libs services cli tests
+	@$(BIN)/python -m tests.faults
+
+faults: .venv/.installed-dev ## kill, pause, cut, empty, fill and forget under load: SEEDS=10, or SEEDS=7, for one; KINDS=redis,disk
+	@$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1) --calls $(or $(CALLS),400) --kinds "$(KINDS)"
+
+sabotage: .venv/.installed-dev ## plant known bugs in a copy of the tree and show that `make faults` catches each
+	@$(BIN)/python -m tests.faults.sabotage
 
 lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py deploy/checks deploy/docker benchmarks
+	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py deploy/checks deploy/docker benchmarks tests/faults
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/lint
 
