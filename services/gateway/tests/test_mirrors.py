@@ -10,8 +10,9 @@ import pytest
 from common.contracts.snapshots import CredentialSnapshot, KeySecret
 from common.money import Money
 from common.secret import Secret, public_key_of, seal
-from gateway.mirrors.credentials import Credential, Credentials, KeyvaultAway
+from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import Keys
+from gateway.mirrors.usable import Credential, KeyvaultAway
 from gateway_stack import KEY, KEY_ID, key_snapshot
 from hypothesis import given
 from hypothesis import strategies as st

@@ -34,8 +34,9 @@ def charge(attempt: AttemptLog) -> None:
 
 
 def cap(attempt: AttemptLog, covered_nano: int) -> None:
-    """What an attempt cost beyond what is covered by holds becomes the operator's, and is an overrun."""
-    if nano_ceiling(attempt.cost) > covered_nano:
+    """What an attempt cost beyond what is covered by holds becomes the operator's, and is an overrun. What a
+    user's own credential cost is owed to its provider: told, and never held."""
+    if not attempt.is_own and nano_ceiling(attempt.cost) > covered_nano:
         covered = Decimal(covered_nano) / NANO
         attempt.overrun += attempt.cost - covered
         attempt.operator_cost += attempt.cost - covered
@@ -44,19 +45,21 @@ def cap(attempt: AttemptLog, covered_nano: int) -> None:
 
 def charge_operator(attempt: AttemptLog, usage: Usage) -> None:
     """Put down what an attempt without a report may have cost; the caller owes nothing for it."""
-    attempt.operator_cost = cost(usage, attempt.price)
+    if not attempt.is_own:
+        attempt.operator_cost = cost(usage, attempt.price)
 
 
 def epoch_of(attempts: Sequence[AttemptLog]) -> str:
     """The epoch that a call's event names: that of the first hold that became a cost, else of the last. Settlements of
     another epoch add nothing, and billing counts the whole event."""
-    return next((attempt.epoch for attempt in attempts if attempt.cost), attempts[-1].epoch)
+    return next((attempt.epoch for attempt in attempts if attempt.cost and not attempt.is_own), attempts[-1].epoch)
 
 
 def settlement_of(request_id: str, attempt: AttemptLog, epoch: str) -> Settlement:
     """What an attempt's hold is to become."""
     tokens = (attempt.usage or NOTHING).total_tokens
-    return Settlement(request_id, attempt.number, nano_ceiling(attempt.cost), tokens, epoch)
+    owed_nano = 0 if attempt.is_own else nano_ceiling(attempt.cost)
+    return Settlement(request_id, attempt.number, owed_nano, tokens, epoch)
 
 
 def likely_tokens(text_bytes: int) -> int:

@@ -49,6 +49,7 @@ from gateway.mirrors.keys import Keys
 from gateway.pipeline import Pipeline
 from gateway.publisher import Publisher
 from gateway.reaper import Reaper
+from gateway.routing.personal import PersonalPlans
 from gateway.routing.plan import Planner
 from gateway.settings import GatewaySettings
 from gateway.upstream.client import ClientLimits, Deadlines, UpstreamClient
@@ -146,12 +147,12 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     async def has_mirrors() -> bool:
         return all(mirror.ready.is_set() for mirror in mirrors.values())
 
+    planner = Planner(catalog, credentials, settings.simulator_url)
     doors = Doors(
         keys=keys,
         terms=TermsBook(keys, budgets),
-        plans=Plans(
-            Planner(catalog, credentials, settings.simulator_url), settings.cache_model_size, settings.cache_model_ttl
-        ),
+        plans=Plans(planner, settings.cache_model_size, settings.cache_model_ttl),
+        personal=PersonalPlans(planner, credentials.own),
         pipeline=pipeline,
         recorder=recorder,
         counts=counts,

@@ -66,6 +66,13 @@ class AttemptLog:
     overrun: Decimal = _ZERO
     finish_reason: str | None = None
     service_tier: str | None = None
+    is_own: bool = False
+    """By the caller's own credential: it costs its list price, which the caller owes the provider and not us."""
+
+    @property
+    def credential(self) -> str:
+        """Whose credential it was called with."""
+        return "byok" if self.is_own else "system"
 
 
 @dataclass(slots=True)
@@ -125,9 +132,9 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "provider_type": last.provider_type,
             "provider_id": last.provider_id,
             "model": last.model,
-            "credential": "system",
+            "credential": last.credential,
             "credential_id": last.credential_id or None,
-            "billable": True,
+            "billable": not last.is_own,
             "streamed": call.streamed,
             "status": call.status,
             "http_status": call.http_status,
@@ -136,7 +143,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "usage": used,
             "raw_usage": last.raw_usage,
             "price": _price(last.price),
-            "cost_usd": plain(sum((attempt.cost for attempt in attempts), _ZERO)),
+            "cost_usd": plain(sum((attempt.cost for attempt in attempts if attempt.is_own == last.is_own), _ZERO)),
             "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
             "budgets": _budgets(attempts),
             "epoch": call.epoch or None,
@@ -270,6 +277,8 @@ def _attempt(attempt: AttemptLog, used: dict[str, Any] | None) -> dict[str, Any]
         "usage": (used or attempt.usage.as_event()) if attempt.usage is not None else None,
         "cost_usd": plain(attempt.cost),
         "unbilled_usd": plain(attempt.operator_cost),
+        "credential": attempt.credential,
+        "credential_id": attempt.credential_id or None,
     }
 
 

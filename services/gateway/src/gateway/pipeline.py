@@ -138,8 +138,9 @@ class Pipeline:
                 credential_id=deployment.credential.id,
                 price=price,
                 held_nano=admitted.held_nano,
-                budgets=admitted.counters.names,
+                budgets=() if deployment.credential.is_own else admitted.counters.names,
                 epoch=admitted.epoch,
+                is_own=deployment.credential.is_own,
             )
         )
         call.client.standing = "unsure"

@@ -51,6 +51,7 @@ class _Call(msgspec.Struct):
     model: str
     credential_id: str
     input_tokens: int
+    is_own: bool = False
 
 
 class Reaper:
@@ -92,7 +93,7 @@ class Reaper:
         await self._limiter.settle(
             hold.request_id,
             hold.attempt,
-            nano_ceiling(attempt.cost),
+            0 if attempt.is_own else nano_ceiling(attempt.cost),
             (attempt.usage or NOTHING).total_tokens,
             "estimated",
             hold.epoch,
@@ -109,11 +110,15 @@ class Reaper:
             credential_id=call.credential_id,
             price=model.price_at(call.started_at) if model is not None else FALLBACK,
             held_nano=hold.held_nano,
-            budgets=hold.counters,
+            budgets=() if call.is_own else hold.counters,
             epoch=hold.epoch,
+            is_own=call.is_own,
             error=("gateway_lost", "the gateway that served this call was lost"),
             usage=Usage(input_tokens=call.input_tokens, output_tokens=max(0, hold.delivered_tokens), estimated=True),
         )
+        if attempt.is_own:
+            attempt.cost = cost(attempt.usage or NOTHING, attempt.price) if hold.delivered_tokens > 0 else Decimal(0)
+            return attempt
         likely = min(cost(attempt.usage or NOTHING, attempt.price), Decimal(hold.held_nano) / NANO)
         if hold.delivered_tokens > 0:
             attempt.cost = likely

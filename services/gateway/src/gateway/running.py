@@ -66,19 +66,20 @@ class Running:
             model.context_length,
             (minute_tokens - tokens) // request.choices if minute_tokens else None,
         )
-        worst = bound(price, tokens, most, request.choices)
+        worst, is_owed = bound(price, tokens, most, request.choices), not deployment.credential.is_own
         return Claim(
             terms=self.terms,
             place=(deployment.provider.type, model.name),
             request_id=self.log.request_id,
             attempt=len(self.attempts) + 1,
-            input_nano=worst.input_nano,
-            nano_per_million_output=worst.nano_per_million_output,
+            input_nano=worst.input_nano if is_owed else 0,
+            nano_per_million_output=worst.nano_per_million_output if is_owed else 0,
             output_tokens=most,
             may_cut_output=request.output_tokens is None,
             input_tokens=tokens,
             call=self.for_the_reaper(deployment),
             choices=request.choices,
+            is_owed=is_owed,
         )
 
     def answer_headers(self) -> list[Header]:
@@ -123,6 +124,7 @@ class Running:
                 "model_id": deployment.model.id,
                 "model": deployment.model.name,
                 "credential_id": deployment.credential.id,
+                "is_own": deployment.credential.is_own,
                 "input_tokens": likely_tokens(self.request.text_bytes),
             }
         )

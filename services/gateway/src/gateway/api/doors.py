@@ -20,6 +20,7 @@ from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
 from gateway.pipeline import Pipeline
+from gateway.routing.personal import CREDENTIAL_HEADER, PersonalPlans
 from gateway.routing.plan import Plan, Planner
 from gateway.running import Running
 from gateway.shapes import Refusal
@@ -67,6 +68,7 @@ class Doors:
     keys: Keys
     terms: TermsBook
     plans: Plans
+    personal: PersonalPlans
     pipeline: Pipeline
     recorder: Recorder
     counts: Counts
@@ -82,7 +84,7 @@ class Doors:
         began = self.clock.monotonic()
         key = self.identify(client)
         request = parse_chat(await client.body(self.max_body_bytes, _BODY_SECONDS))
-        call = self._begin(client, key, request, began)
+        call = await self._begin(client, key, request, began)
         try:
             await self.pipeline.run(call)
         finally:
@@ -133,12 +135,17 @@ class Doors:
         )
         self.recorder.offer(event_id, subject, event)
 
-    def _begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
+    async def _begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
         if not may_use(key, request.model):
             raise Refusal(
                 "model_not_allowed", f"the key does not allow {request.model}", param="model", model=request.model
             )
-        plan = self.plans.plan(request.model)
+        chosen = client.headers.get(CREDENTIAL_HEADER)
+        if chosen is not None or self.personal.concerns(key.user_id):
+            named = chosen.decode("latin-1") if chosen is not None else None
+            plan = await self.personal.plan(key.user_id, request.model, named)
+        else:
+            plan = self.plans.plan(request.model)
         if plan is None:
             raise Refusal("model_not_found", request.model, param="model", model=request.model)
         if not plan.deployments:

@@ -31,7 +31,8 @@ Why = Literal["closed", "revoked", "quota", "rate", "tokens", "concurrency", "bu
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an attempt asks to be admitted with; `call` is what the reaper needs to tell of it, as JSON."""
+    """What an attempt asks to be admitted with; `call` is what the reaper needs to tell of it, as JSON. One that is not
+    owed to us (by a user's own credential) costs nothing here: no budget of ours bears on it."""
 
     terms: Terms
     place: Place
@@ -44,6 +45,7 @@ class Claim:
     input_tokens: int
     call: bytes
     choices: int = 1
+    is_owed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Limiter:
         """Hold an attempt's worst case, or say why not."""
         for _ in range(_CLOCK_TRIES):
             here_ms = int(self._clock.now().timestamp() * 1000)
-            counters = claim.terms.counters(claim.place, here_ms + self._ahead_ms)
+            counters = claim.terms.counters(claim.place if claim.is_owed else None, here_ms + self._ahead_ms)
             answer = await self._run("admit", *self._arguments(claim, counters))
             if answer[0] == b"ok":
                 return _admitted(answer, counters)

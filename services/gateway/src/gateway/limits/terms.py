@@ -79,8 +79,10 @@ class Terms:
     further: Budgets
     _counters: dict[Place | None, Counters] = field(default_factory=dict)
 
-    def counters(self, place: Place, now_ms: int) -> Counters:
-        """The counters of a call at a place, as far as this clock can tell."""
+    def counters(self, place: Place | None, now_ms: int) -> Counters:
+        """The counters of a call at a place, as far as this clock can tell. None: of one that is owed to nobody here."""
+        if place is None:
+            return _counters(self.key, (), now_ms)
         where = place if self.further.depend_on_attempts else None
         kept = self._counters.get(where)
         if kept is not None and kept.from_ms <= now_ms < kept.until_ms:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import structlog
 from common.contracts.snapshots import CredentialSnapshot
 from common.secret import SealBroken, Secret, public_key_of, unseal
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from gateway.mirrors.own_credentials import OwnCredentials
+from gateway.mirrors.usable import Credential, KeyvaultAway
 
 log = structlog.get_logger()
 
@@ -23,28 +25,12 @@ _RETRY_SECONDS = 1.0
 _KEEP_SECONDS = 24 * 3600.0
 
 
-class KeyvaultAway(Exception):
-    """keyvault did not hand out a secret."""
-
-
 Fetch = Callable[[str, str], Awaitable[tuple[int, str]]]
 """Asks keyvault for a credential (id, our public key): its version and the sealed secret. Raises KeyvaultAway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """One usable credential."""
-
-    id: str
-    provider_type: str
-    version: int
-    secret: Secret = field(repr=False)
-    base_url: str | None
-    on_simulator: bool
-
-
 class Credentials:
-    """The system credentials; `apply` is the mirror's `on_change`, `run` fetches what is missing."""
+    """The system credentials, and users' in `own`; `apply` is the mirror's `on_change`, `run` fetches what is missing."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -54,12 +40,18 @@ class Credentials:
         self._by_provider: dict[str, Credential] = {}
         self._changed = asyncio.Event()
         self._has_begun = False
+        self.own = OwnCredentials(self._open)
         self.generation = 0
 
     def apply(self, credential_id: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
         snapshot = CredentialSnapshot.model_validate_json(body) if body else None
-        if snapshot is None or not snapshot.enabled or snapshot.owner_user_id is not None:
+        is_own = snapshot is not None and snapshot.owner_user_id is not None
+        if is_own or self.own.knows(credential_id):
+            self.own.apply(credential_id, snapshot)
+            if credential_id not in self._wanted:
+                return
+        if snapshot is None or is_own or not snapshot.enabled:
             self._wanted.pop(credential_id, None)
             self._held.pop(credential_id, None)
         else:
@@ -103,8 +95,7 @@ class Credentials:
 
     async def _get(self, snapshot: CredentialSnapshot) -> None:
         try:
-            version, sealed = await self._fetch(snapshot.id, public_key_of(self._private))
-            secret = unseal(sealed, self._private, f"{snapshot.id}/{version}")
+            version, secret = await self._open(snapshot.id)
         except (KeyvaultAway, SealBroken) as error:
             log.warning("credential_missing", credential_id=snapshot.id, error=str(error))
             return
@@ -115,6 +106,10 @@ class Credentials:
         )
         self._held[snapshot.id] = (credential, time.monotonic())
         self._index()
+
+    async def _open(self, credential_id: str) -> tuple[int, Secret]:
+        version, sealed = await self._fetch(credential_id, public_key_of(self._private))
+        return version, unseal(sealed, self._private, f"{credential_id}/{version}")
 
     def _forget_old(self) -> None:
         now = time.monotonic()

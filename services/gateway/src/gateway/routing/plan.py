@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from common.contracts.snapshots import DeploymentSnapshot, ProviderSnapshot
 from common.providers.auth import AUTH_SCHEMES
@@ -15,7 +16,8 @@ from common.providers.registry import FLAGS_OF_HEADERS, NEEDS_NO_KEY, PROVIDERS,
 from common.secret import Secret
 
 from gateway.mirrors.catalog import Catalog, Model
-from gateway.mirrors.credentials import Credential, Credentials
+from gateway.mirrors.credentials import Credentials
+from gateway.mirrors.usable import Credential
 from gateway.upstream.client import Origin, header_block, split_url
 
 
@@ -36,6 +38,21 @@ class Deployment:
     def is_simulated(self) -> bool:
         """Whether the simulator answers in the provider's place."""
         return self.credential.on_simulator
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A user's own credential for a provider, as the plan of that user's call takes it into account."""
+
+    credential: Credential
+    is_default: bool
+    fallback_to_system: bool
+
+
+Place = tuple[ProviderSnapshot, Model, str]
+"""Where a name may lead: a provider's instance, the model, and the model's name there."""
+
+_NOTHING_OWN: Mapping[str, Own] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,63 +79,82 @@ class Planner:
         """Changes whenever a plan made before may no longer hold."""
         return self.catalog.generation, self.credentials.generation
 
-    def plan(self, name: str) -> Plan | None:
-        """The plan for a name; None when there is no such model."""
+    def plan(
+        self, name: str, own: Mapping[str, Own] = _NOTHING_OWN, among: frozenset[str] | None = None
+    ) -> Plan | None:
+        """The plan for a name; None when there is no such model. `own`: the caller's credentials, by provider type;
+        `among`: the only provider types that may be called."""
+        alias, places = self._found(name, own)
+        places = [place for place in places if among is None or place[0].provider_type in among]
+        return self._assemble(name, alias, places, own) if places or alias else None
+
+    def provider_types(self, name: str) -> frozenset[str]:
+        """The types of the providers that a name may lead to."""
+        return frozenset(provider.provider_type for provider, _, _ in self._found(name, _NOTHING_OWN)[1])
+
+    def _found(self, name: str, own: Mapping[str, Own]) -> tuple[str | None, list[Place]]:
         alias = self.catalog.alias(name)
-        if alias is not None:
-            ordered = sorted(alias.deployments, key=lambda deployment: (deployment.priority, -deployment.weight))
-            return self._assemble(name, name, [place for one in ordered for place in self._places(one)])
-        places = self._qualified(name) or self._bare(name)
-        return self._assemble(name, None, places) if places else None
+        if alias is None:
+            return None, self._qualified(name) or self._bare(name, own)
+        ordered = sorted(alias.deployments, key=lambda deployment: (deployment.priority, -deployment.weight))
+        return name, [place for one in ordered for place in self._places(one)]
 
     def credential_of(self, row: ProviderRow) -> Credential | None:
         """What a provider is called with; None when there is nothing."""
         return self.credentials.of_provider(row.type) or _without_key(row)
 
-    def _qualified(self, name: str) -> list[tuple[ProviderSnapshot, Model, str]]:
+    def _qualified(self, name: str) -> list[Place]:
         provider, slash, rest = name.partition("/")
         return self._places(DeploymentSnapshot(provider=provider, model=rest)) if slash else []
 
-    def _bare(self, name: str) -> list[tuple[ProviderSnapshot, Model, str]]:
+    def _bare(self, name: str, own: Mapping[str, Own]) -> list[Place]:
+        """Its maker's provider, then by priority; among equals the caller's default credential, then others of theirs."""
         makers = makers_of(name)
         found = [
             (provider_type in makers, provider, model)
             for provider_type, model in self.catalog.models_named(name).items()
             for provider in self.catalog.instances(provider_type)
         ]
-        found.sort(key=lambda place: (not place[0], -place[1].priority, place[1].name))
+        found.sort(key=lambda place: (not place[0], -place[1].priority, _rank(own, place[1]), place[1].name))
         return [(provider, model, name) for _, provider, model in found]
 
-    def _places(self, wanted: DeploymentSnapshot) -> list[tuple[ProviderSnapshot, Model, str]]:
+    def _places(self, wanted: DeploymentSnapshot) -> list[Place]:
         return [
             (provider, model, wanted.model)
             for provider in self.catalog.instances(wanted.provider)
             if (model := self.catalog.model(provider.provider_type, wanted.model)) is not None
         ]
 
-    def _assemble(
-        self, requested: str, alias: str | None, places: list[tuple[ProviderSnapshot, Model, str]]
-    ) -> Plan | None:
-        deployments, missing = [], []
-        for provider, model, model_name in places:
-            row = PROVIDERS[provider.provider_type]
+    def _assemble(self, requested: str, alias: str | None, places: list[Place], own: Mapping[str, Own]) -> Plan | None:
+        deployments: list[Deployment] = []
+        missing: list[ProviderRow] = []
+        may_use_system, seen = True, set[tuple[str, str]]()
+        for place in places:
+            row = PROVIDERS[place[0].provider_type]
+            mine = own.get(row.type)
+            if mine is not None and (row.type, place[1].id) not in seen:
+                seen.add((row.type, place[1].id))  # its instances differ by what the system has there
+                deployments.append(self._deployment(row, place, mine.credential))
+                may_use_system = may_use_system and mine.fallback_to_system
             credential = self.credential_of(row)
-            if credential is None:
+            if credential is None and mine is None:
                 missing.append(row)
-            else:
-                deployments.append(self._deployment(row, provider, model, model_name, credential))
+            elif credential is not None and may_use_system:
+                deployments.append(self._deployment(row, place, credential))
         if not deployments and not missing:
             return None
         return Plan(requested, alias, tuple(deployments), tuple(missing))
 
-    def _deployment(
-        self, row: ProviderRow, provider: ProviderSnapshot, model: Model, model_name: str, credential: Credential
-    ) -> Deployment:
+    def _deployment(self, row: ProviderRow, place: Place, credential: Credential) -> Deployment:
+        provider, model, model_name = place
         base_url = credential.base_url or provider.base_url or row.base_url
+        if credential.is_own and not credential.base_url and row.base_url:
+            base_url = row.base_url  # a user's secret goes to its provider, not to an instance of the operator's
         if credential.on_simulator and self.simulator_url:
             base_url = simulated(self.simulator_url, row)
         origin, path = split_url(base_url.rstrip("/"))
-        own = {**dict(row.headers), **{name.lower(): value for name, value in provider.headers.items()}}
+        instance = {} if credential.is_own else provider.headers
+        own = {**dict(row.headers), **{name.lower(): value for name, value in instance.items()}}
         return Deployment(
             provider=_spoken_to(row, own),
             provider_id=provider.id,
@@ -136,6 +172,11 @@ class Planner:
                 ]
             ),
         )
+
+
+def _rank(own: Mapping[str, Own], provider: ProviderSnapshot) -> int:
+    mine = own.get(provider.provider_type)
+    return 2 if mine is None else 0 if mine.is_default else 1
 
 
 def _without_key(row: ProviderRow) -> Credential | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from common.secret import Secret
 
-from gateway.mirrors.credentials import KeyvaultAway
+from gateway.mirrors.usable import KeyvaultAway
 from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamRequest, header_block, split_url
 
 _DEADLINES = Deadlines(connect_seconds=2, first_byte_seconds=5, between_chunks_seconds=5, total_seconds=10)
