@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ import pytest_asyncio
 import uvicorn
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote
 from catalog_sync.domain.models import Facts
+from catalog_sync.domain.vetting import Standing
 from catalog_sync.flows import CatalogSync
 from catalog_sync.jobs import read_bucket
 from catalog_sync.main import create_app
@@ -38,9 +39,9 @@ from fastapi import FastAPI
 class WrittenSource:
     """A source that lists what a test writes into it."""
 
-    name = "packaged"
-
-    def __init__(self, *models: ListedModel) -> None:
+    def __init__(self, *models: ListedModel, name: str = "packaged", standing: Standing = "vouched") -> None:
+        self.name = name
+        self.standing: Standing = standing
         self.models = models
         self.is_broken = False
 
@@ -152,13 +153,16 @@ async def run(database: TestDatabase, nats_url: str) -> Run:
 
     @asynccontextmanager
     async def start(
-        source: Source | None = None, clock: FixedClock | None = None, cache: str | None = None
+        source: Source | None = None,
+        clock: FixedClock | None = None,
+        cache: str | None = None,
+        others: Sequence[Source] = (),
     ) -> AsyncIterator[Running]:
         bus = await connect(nats_url, "tests")
         await (await bus.jetstream.key_value("sessions")).put(f"key.{signer.kid}", signer.snapshot())
         given = {"NATS_URL": nats_url, "CATALOG_SYNC_DATABASE_URL": url, "CACHE_REDIS_URL": cache}
         settings = CatalogSyncSettings.model_validate(given)
-        app = create_app(settings, clock, [source] if source else None)
+        app = create_app(settings, clock, [source, *others] if source else None)
         connection = await asyncpg.connect(database.owner_url, server_settings={"search_path": "catalog_sync"})
         async with _serving(app) as at:
             clients = [
@@ -184,6 +188,12 @@ def list_model() -> Callable[..., ListedModel]:
 def small_source() -> WrittenSource:
     """A source that lists a small catalog, until a test writes another into it."""
     return WrittenSource(*few_models())
+
+
+@pytest.fixture
+def make_source() -> Callable[..., WrittenSource]:
+    """Makes a further source: `make_source("litellm", "survey", model, …)`."""
+    return lambda name, standing, *models: WrittenSource(*models, name=name, standing=standing)
 
 
 @pytest_asyncio.fixture

@@ -171,12 +171,12 @@ async def test_two_replicas_that_sync_together_write_each_change_once(
 ) -> None:
     async with run(small_source) as one, run(small_source) as other:
         for number in range(1, 6):
-            small_source.models = (list_model("openai", "gpt-4", (str(number), "9")), *small_source.models[1:])
+            small_source.models = (list_model("openai", "gpt-4", (str(30 + number), "60")), *small_source.models[1:])
             both = await asyncio.gather(one.catalog.sync("packaged"), other.catalog.sync("packaged"))
             assert sorted(sync.prices_added for sync, _ in both) == [0, 1]
         await one.settled()
         found = await counts(one)
-        assert (found["models"], found["prices"], found["events"]) == (7, 6 + 5, 1 + 5)
+        assert (found["models"], found["prices"], found["events"]) == (7, 6 + 5, 7 + 1 + 5 * 3)
 
 
 async def test_what_the_bucket_lost_is_told_again_at_the_next_start(run: Any, small_source: Any, nats_url: str) -> None:

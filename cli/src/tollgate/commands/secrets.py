@@ -42,7 +42,7 @@ _VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 # The runner hands these to every service; who does not read them must not have them either.
 _UNREAD: Mapping[str, frozenset[str]] = {
     "billing": frozenset({"CACHE_REDIS_URL"}),
-    "catalog-sync": frozenset({"REDIS_URL", "CATALOG_SYNC_SERVICE_TOKEN"}),
+    "catalog-sync": frozenset({"REDIS_URL"}),
     "keyvault": frozenset({"CACHE_REDIS_URL"}),
     "analytics": frozenset({"CACHE_REDIS_URL", "REDIS_URL"}),
 }

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from common.backbone import open_backbone
+from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
+from common.contracts.topology import CREDENTIALS_BUCKET
 from common.http.app import create_api
 from common.http.serve import serve
 from common.settings import read_or_exit
@@ -16,12 +18,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
-from catalog_sync.api import aliases, models, providers
+from catalog_sync.api import aliases, models, providers, quarantine
 from catalog_sync.consumers import usage_handler
 from catalog_sync.flows import CatalogSync
-from catalog_sync.jobs import Upkeep
+from catalog_sync.jobs import Schedule, Upkeep
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.settings import CatalogSyncSettings
+from catalog_sync.sources.fetch import Fetcher
+from catalog_sync.sources.keyvault import KeyvaultDoor
+from catalog_sync.sources.litellm import LiteLlmSource
+from catalog_sync.sources.openrouter import OpenRouterSource
+from catalog_sync.sources.own_list import OwnLists, SystemCredentials
 from catalog_sync.sources.packaged import PackagedSource
 from catalog_sync.sources.source import Source
 from catalog_sync.store.kept_lists import KeptLists
@@ -38,16 +45,26 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_backbone(NAME, settings.database_url, settings, registry) as backbone:
-            read_from = sources or [PackagedSource()]
             kept = KeptLists.at(settings.cache_redis_url)
-            catalog = CatalogSync(backbone.pool, clock or SystemClock(), read_from, SyncMetrics(registry), kept)
+            now, credentials = clock or SystemClock(), SystemCredentials()
+            catalog = CatalogSync(
+                backbone.pool,
+                now,
+                sources or sources_of(settings),
+                SyncMetrics(registry),
+                kept,
+                own_lists_of(settings, credentials),
+            )
             upkeep = Upkeep(catalog, backbone.bus)
+            schedule = Schedule(catalog, now, settings.interval_seconds)
             app.state.catalog = catalog
             app.state.relay = backbone.relay
             backbone.consume_usage(usage_handler(catalog))
             await backbone.start(app)
             app.state.checks = {**backbone.checks(), "first_sync": upkeep.is_synced}
             backbone.tasks.start("upkeep", upkeep.run())
+            backbone.tasks.start("credentials", Mirror(backbone.bus, CREDENTIALS_BUCKET.name, credentials.apply).run())
+            backbone.tasks.start("schedule", schedule.run())
             try:
                 yield
             finally:
@@ -55,9 +72,27 @@ def create_app(
 
     app = create_api("Tollgate catalog-sync", lifespan, registry)
     app.add_exception_handler(asyncpg.DataError, _render_unstorable)
-    for router in (models.router, providers.router, aliases.router):
+    for router in (quarantine.router, models.router, providers.router, aliases.router):
         app.include_router(router)
     return app
+
+
+def sources_of(settings: CatalogSyncSettings) -> list[Source]:
+    """The sources that everybody can read."""
+    fetch = Fetcher(settings.feed_rules)
+    return [
+        PackagedSource(),
+        *([LiteLlmSource(fetch, settings.litellm_url)] if settings.litellm_url else []),
+        *([OpenRouterSource(fetch, settings.openrouter_url)] if settings.openrouter_url else []),
+    ]
+
+
+def own_lists_of(settings: CatalogSyncSettings, credentials: SystemCredentials) -> OwnLists | None:
+    """The providers' own lists; None without the token by which keyvault knows us."""
+    if settings.token is None:
+        return None
+    door = KeyvaultDoor(settings.keyvault_url, settings.token)
+    return OwnLists(Fetcher(settings.provider_rules), credentials, door.open)
 
 
 async def _render_unstorable(request: Request, error: Exception) -> JSONResponse:

@@ -14,6 +14,9 @@ KEY_REVOKED = type_of("keys.revoked")
 CREDENTIAL_CHANGED = type_of("credentials.changed")
 CREDENTIAL_INVALID = type_of("credentials.invalid")
 CATALOG_SYNCED = type_of("catalog.synced")
+CATALOG_MODEL_UPSERTED = type_of("catalog.model.upserted")
+CATALOG_MODEL_REMOVED = type_of("catalog.model.removed")
+CATALOG_PRICE_CHANGED = type_of("catalog.price.changed")
 AUDIT_RECORDED = type_of("audit.recorded")
 
 
@@ -75,6 +78,42 @@ class CatalogSynced(Contract):
     """Models that the source no longer has."""
     prices_added: int
     """Dated prices that were added; none is ever changed."""
+
+
+class CatalogModelChanged(Contract):
+    """A model is there for the first time or differs, or its source lists it no more. What changes many models at once
+    is told as a whole, by `catalog.synced` alone."""
+
+    model_id: str
+    """The model's id."""
+    provider_type: str
+    """Who serves it."""
+    name: str
+    """What its provider calls it."""
+    enabled: bool
+    """Whether it may be called."""
+    deprecated_at: datetime | None
+    """When its provider stops serving it, or since when it is deprecated; null: neither is known."""
+
+
+class CatalogPriceChanged(Contract):
+    """A model has a further dated price. One that starts before it was written down corrects the past: calls since then
+    are to be priced again."""
+
+    model_id: str
+    """The model's id."""
+    provider_type: str
+    """Who serves it."""
+    name: str
+    """What its provider calls it."""
+    version: str
+    """The price's version, as events of calls name it."""
+    starts_at: datetime
+    """From when on it holds."""
+    is_correction: bool
+    """Whether that was before it was written down."""
+    source: str
+    """Where it was read, or `admin`."""
 
 
 class AuditRecorded(Contract):

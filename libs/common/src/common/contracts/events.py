@@ -18,6 +18,9 @@ from common.contracts.billing import (
 )
 from common.contracts.changes import (
     AUDIT_RECORDED,
+    CATALOG_MODEL_REMOVED,
+    CATALOG_MODEL_UPSERTED,
+    CATALOG_PRICE_CHANGED,
     CATALOG_SYNCED,
     CREDENTIAL_CHANGED,
     CREDENTIAL_INVALID,
@@ -25,6 +28,8 @@ from common.contracts.changes import (
     KEY_REVOKED,
     KEY_UPDATED,
     AuditRecorded,
+    CatalogModelChanged,
+    CatalogPriceChanged,
     CatalogSynced,
     CredentialChanged,
     CredentialInvalid,
@@ -37,6 +42,7 @@ from common.contracts.usage_examples import USAGE_EXAMPLES
 
 _PREFIX = "tollgate."
 _KEY = "0199f3a1-6c2e-7d40-9a51-3f0c7be2d914"
+_MODEL = "b1f7a2d3-4c5e-5f60-8a7b-9c0d1e2f3a4b"
 _USER = "0199f3a0-11d2-7a6b-8c0e-54f6a7b8c9d0"
 
 
@@ -143,6 +149,35 @@ def _synced() -> dict[str, Any]:
         CATALOG_SYNCED,
         "2026-11-21T07:40:00.310Z",
         {"source": "packaged", "models_added": 12, "models_changed": 3, "models_gone": 1, "prices_added": 17},
+    )
+
+
+def _model_changed(event_id: str, event_type: str, name: str, deprecated_at: str | None) -> dict[str, Any]:
+    content = {
+        "model_id": _MODEL,
+        "provider_type": "openai",
+        "name": name,
+        "enabled": True,
+        "deprecated_at": deprecated_at,
+    }
+    return _told(event_id, "/catalog-sync", event_type, "2026-11-21T07:40:00.310Z", content)
+
+
+def _price_changed() -> dict[str, Any]:
+    return _told(
+        "0199f38e-5515-7a01-b2c3-d4e5f6071829",
+        "/catalog-sync",
+        CATALOG_PRICE_CHANGED,
+        "2026-11-21T07:40:00.310Z",
+        {
+            "model_id": _MODEL,
+            "provider_type": "openai",
+            "name": "gpt-4o",
+            "version": "7d5f0c8e-63a4-5b1e-9f47-2c1d8e0a9b36",
+            "starts_at": "2026-11-21T07:40:00.300Z",
+            "is_correction": False,
+            "source": "litellm",
+        },
     )
 
 
@@ -266,6 +301,34 @@ EVENTS = (
         _one(_threshold()),
     ),
     Event(BILL_RECONCILED, BillReconciled, BILLING, "billing.reconciled", "billing", _one(_reconciled())),
+    Event(
+        CATALOG_MODEL_UPSERTED,
+        CatalogModelChanged,
+        CATALOG,
+        "catalog.model.upserted",
+        "catalog-sync",
+        _one(
+            _model_changed(
+                "0199f38e-5516-7b12-a3c4-e5f607182930", CATALOG_MODEL_UPSERTED, "gpt-4o", "2027-03-31T00:00:00Z"
+            )
+        ),
+    ),
+    Event(
+        CATALOG_MODEL_REMOVED,
+        CatalogModelChanged,
+        CATALOG,
+        "catalog.model.removed",
+        "catalog-sync",
+        _one(_model_changed("0199f38e-5517-7c23-b4d5-f60718293041", CATALOG_MODEL_REMOVED, "gpt-3.5-turbo-0301", None)),
+    ),
+    Event(
+        CATALOG_PRICE_CHANGED,
+        CatalogPriceChanged,
+        CATALOG,
+        "catalog.price.changed",
+        "catalog-sync",
+        _one(_price_changed()),
+    ),
     Event(AUDIT_RECORDED, AuditRecorded, AUDIT, "audit.recorded.<service>", "every service", _one(_audited())),
 )
 """The table. Subjects that no row names yet (`billing.charged`, `alerts.*`, `content.*`) are reserved by their streams."""

@@ -6,9 +6,12 @@ mirror. When that takes longer than a second the answer goes out all the same an
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
+from common.errors import BadRequest
 from common.http.app import revision_header
+from common.http.pages import decode_cursor
 from common.http.sessions import Caller, current_admin
 from common.postgres.outbox import Relay
 from fastapi import Depends, Request
@@ -40,3 +43,17 @@ async def told(relay: Relay, outbox_id: int) -> dict[str, str]:
     """Wait until a write's messages are out; the headers of its answer."""
     revisions = await relay.published(outbox_id, _PUBLISH_SECONDS)
     return {_PENDING_HEADER: "true"} if revisions is None else revision_header(revisions)
+
+
+def instant_and_id(cursor: str | None) -> tuple[datetime, str] | None:
+    """The position that a cursor of a list by time stands for; BadRequest for one that is not ours."""
+    position = decode_cursor(cursor, 2)
+    if position is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(str(position[0]))
+    except ValueError as error:
+        raise BadRequest("unknown cursor") from error
+    if instant.tzinfo is None:
+        raise BadRequest("unknown cursor")
+    return instant, str(position[1])

@@ -6,7 +6,6 @@ Fixed paths stand before `{model_id}`, which would take them.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -16,9 +15,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
-from catalog_sync.api.answers import Admin, Catalog, Telling, told
+from catalog_sync.api.answers import Admin, Catalog, Telling, instant_and_id, told
 from catalog_sync.api.estimates import ComparedEntry, EstimateEntry, EstimateRequest
-from catalog_sync.api.shapes import ModelDraft, ModelEntry, ModelPatch, PriceEntry, SeenEntry, SyncEntry
+from catalog_sync.api.shapes import ModelDraft, ModelEntry, ModelPatch, PriceEntry, SeenEntry, SyncDetail, SyncEntry
 from catalog_sync.domain.estimates import estimates
 from catalog_sync.domain.models import ListedEntry, ModelFilter
 
@@ -65,7 +64,7 @@ async def add_model(body: ModelDraft, catalog: Catalog, relay: Telling, admin: A
 
 @router.post("/sync", response_model=SyncEntry)
 async def sync_models(
-    catalog: Catalog, relay: Telling, admin: Admin, source: Annotated[str, Query(max_length=64)] = _DEFAULT_SOURCE
+    catalog: Catalog, relay: Telling, admin: Admin, source: Annotated[str, Query(max_length=128)] = _DEFAULT_SOURCE
 ) -> Response:
     """Read a source now and take in what it lists."""
     sync, last = await catalog.sync(source, admin.user_id)
@@ -75,10 +74,16 @@ async def sync_models(
 @router.get("/syncs")
 async def list_syncs(catalog: Catalog, limit: Limit = 50, cursor: Cursor = None) -> Page[SyncEntry]:
     """Records of syncs, the latest first."""
-    found = await catalog.list_syncs(_instant_and_id(cursor), limit + 1)
+    found = await catalog.list_syncs(instant_and_id(cursor), limit + 1)
     page, last = [SyncEntry.of(one) for one in found[:limit]], found[limit - 1 : limit]
     more = encode_cursor(last[0].started_at.isoformat(), last[0].id) if len(found) > limit else None
     return Page(items=page, next_cursor=more)
+
+
+@router.get("/syncs/{sync_id}")
+async def show_sync(catalog: Catalog, sync_id: str) -> SyncDetail:
+    """One sync, with what it changed: the first 200 of each kind."""
+    return SyncDetail.model_validate(await catalog.show_sync(sync_id))
 
 
 @router.get("/seen")
@@ -168,19 +173,6 @@ def _links(request: Request, limit: int, offset: int, total: int) -> dict[str, s
             for relation, start in offsets.items()
         )
     }
-
-
-def _instant_and_id(cursor: str | None) -> tuple[datetime, str] | None:
-    position = decode_cursor(cursor, 2)
-    if position is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(str(position[0]))
-    except ValueError as error:
-        raise BadRequest("unknown cursor") from error
-    if instant.tzinfo is None:
-        raise BadRequest("unknown cursor")
-    return instant, str(position[1])
 
 
 def _json(shape: ModelEntry | SyncEntry, status: int, headers: dict[str, str]) -> JSONResponse:

@@ -98,12 +98,19 @@ class SyncEntry(BaseModel):
     changed: int
     gone: int
     prices_added: int
+    held: int
     error: str | None
 
     @classmethod
     def of(cls, sync: Sync) -> SyncEntry:
         """The record as it is shown."""
         return cls.model_validate(sync)
+
+
+class SyncDetail(SyncEntry):
+    """A sync with what it changed: `added`, `changed`, `gone`, `held`, the first 200 of each."""
+
+    changes: dict[str, Any]
 
 
 class SeenEntry(BaseModel):

@@ -1,6 +1,7 @@
 """What a sync has to change: a source's models against ours. Pure, and idempotent: applied, it finds nothing more.
 
-- Facts follow the source. Whether a model is enabled is ours to say, and so are models of another source.
+- Facts follow the source that a model came from; what that one leaves open others fill in, and nothing that is known is
+  forgotten. Whether a model is enabled is ours to say, and models of our own are touched by no source.
 - Prices follow it from now on, by new rows only. What is already written down stays written down: a price of which the
   source does not say since when it holds is new from the moment we read it. Where the source gives a date that
   we have no row for, a row is added at that date.
@@ -15,7 +16,7 @@ from datetime import datetime
 
 from common.pricing import Price, in_force
 
-from catalog_sync.domain.models import Model, PricedModel
+from catalog_sync.domain.models import OWN, Facts, Model, PricedModel
 from catalog_sync.domain.normalise import SourcedModel
 from catalog_sync.domain.prices import ALWAYS, effective, is_same_content, restarted
 
@@ -50,9 +51,10 @@ def reconcile(ours: Collection[PricedModel], theirs: Iterable[SourcedModel], sou
     """What has to change, so that our models of this source are what the source lists."""
     held = {one.model.id: one for one in ours}
     foreign = _names_of(one.model for one in ours if one.model.source != source)
-    listed = {one.facts.model_id: one for one in _apart(theirs, foreign)}
+    others = {one.model.id for one in ours if one.model.source not in (source, OWN)}
+    listed = {one.facts.model_id: one for one in _apart(theirs, foreign, others)}
     added = tuple(_addition(one, source, now) for model_id, one in listed.items() if model_id not in held)
-    compared = [_change(held[model_id], one, now) for model_id, one in listed.items() if model_id in held]
+    compared = [_change(held[model_id], one, source, now) for model_id, one in listed.items() if model_id in held]
     changed = tuple(change for change in compared if change is not None)
     gone = tuple(_gone(one, now) for one in ours if _is_newly_gone(one.model, source, listed))
     return Changes(added, changed, gone, unchanged=len(compared) - len(changed))
@@ -83,19 +85,36 @@ def _addition(sourced: SourcedModel, source: str, now: datetime) -> Change:
     return Change(PricedModel(model, sourced.prices), sourced.prices)
 
 
-def _change(found: PricedModel, sourced: SourcedModel, now: datetime) -> Change | None:
+def _change(found: PricedModel, sourced: SourcedModel, source: str, now: datetime) -> Change | None:
     model = found.model
     prices = prices_to_add(model.id, found.prices, sourced.prices, now)
-    deprecated_at = _deprecated_at(sourced, model.deprecated_at, now)
-    after = replace(model, facts=sourced.facts, deprecated_at=deprecated_at, gone_at=None)
+    if model.source == source:
+        deprecated_at = _deprecated_at(sourced, model.deprecated_at, now)
+        facts = completed(sourced.facts, model.facts)
+        after = replace(model, facts=facts, deprecated_at=deprecated_at, gone_at=None)
+    else:
+        facts = completed(model.facts, sourced.facts)
+        after = replace(model, facts=facts, deprecated_at=model.deprecated_at or sourced.ends_at)
     if after == model and not prices:
         return None
     return Change(PricedModel(replace(after, updated_at=now), found.prices + prices), prices)
 
 
+def completed(facts: Facts, by: Facts) -> Facts:
+    """Facts, with what they leave open filled in. Capabilities beyond plain chat are a statement, chat alone is none."""
+    says_little = facts.capabilities == ("chat",) and "chat" in by.capabilities
+    return replace(
+        facts,
+        context_length=facts.context_length or by.context_length,
+        max_output_tokens=facts.max_output_tokens or by.max_output_tokens,
+        capabilities=by.capabilities if says_little else facts.capabilities,
+    )
+
+
 def _deprecated_at(sourced: SourcedModel, before: datetime | None, now: datetime) -> datetime | None:
     """The date that the source gives; without one, since when we have heard it is deprecated."""
-    return sourced.ends_at or ((before or now) if sourced.is_deprecated else None)
+    heard = before if before is not None and before > now else None  # an announced end stays announced
+    return sourced.ends_at or ((before or now) if sourced.is_deprecated else heard)
 
 
 def _gone(one: PricedModel, now: datetime) -> PricedModel:
@@ -111,10 +130,14 @@ def _names_of(models: Iterable[Model]) -> set[tuple[str, str]]:
     return {(one.provider_type, name) for one in facts for name in (one.name, *one.names)}
 
 
-def _apart(theirs: Iterable[SourcedModel], foreign: Collection[tuple[str, str]]) -> Iterator[SourcedModel]:
-    """Their models without the names that belong to models of another source."""
+def _apart(
+    theirs: Iterable[SourcedModel], foreign: Collection[tuple[str, str]], others: Collection[str]
+) -> Iterator[SourcedModel]:
+    """Their models, and what they say of other sources' (`others`), without names that belong to another model."""
     for one in theirs:
         facts = one.facts
-        if (facts.provider_type, facts.name) not in foreign:
+        if facts.model_id in others:
+            yield one
+        elif (facts.provider_type, facts.name) not in foreign:
             names = tuple(name for name in facts.names if (facts.provider_type, name) not in foreign)
             yield replace(one, facts=replace(facts, names=names))

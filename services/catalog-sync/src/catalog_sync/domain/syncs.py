@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from catalog_sync.domain.vetting import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """One sync of one source; `error` says in words why nothing was changed."""
+    """One sync of one source: how much changed, what (`changes`: a bounded part of it), how much is held back; `error` says
+    in words why nothing was changed."""
 
     id: str
     source: str
@@ -19,7 +23,25 @@ class Sync:
     changed: int = 0
     gone: int = 0
     prices_added: int = 0
+    held: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldItem:
+    """Something of a source that waits for a person, or of which one has decided."""
+
+    id: str
+    source: str
+    subject: str
+    reason: Reason
+    proposed: dict[str, Any]
+    present: dict[str, Any] | None
+    state: str
+    found_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

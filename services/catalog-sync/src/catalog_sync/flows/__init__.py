@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from catalog_sync.flows.aliases import AliasFlows
 from catalog_sync.flows.models import ModelFlows
+from catalog_sync.flows.prices import PriceFlows
 from catalog_sync.flows.providers import ProviderFlows
+from catalog_sync.flows.quarantine import QuarantineFlows
 from catalog_sync.flows.syncs import SyncFlows
 
 
-class CatalogSync(ProviderFlows, AliasFlows, ModelFlows, SyncFlows):
+class CatalogSync(ProviderFlows, AliasFlows, ModelFlows, PriceFlows, QuarantineFlows, SyncFlows):
     """Providers, models with their dated prices, aliases, and the syncs that keep them true.
 
     A write returns, beside its result, the id of its last outbox row, for whoever waits until its effect is told.

@@ -7,18 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from common.contracts.topology import CATALOG_BUCKET
 from common.errors import NotFound
-from common.postgres.outbox import Message, add, snapshot
+from common.postgres.outbox import add
 from common.postgres.pool import Connection
 
 from catalog_sync.domain.aliases import NameTaken
 from catalog_sync.domain.estimates import PricedEntry
 from catalog_sync.domain.models import OWN, Facts, ListedEntry, Model, ModelFilter, PricedModel
 from catalog_sync.domain.prices import ALWAYS, PriceRow, dated
-from catalog_sync.domain.provider_types import is_callable
 from catalog_sync.domain.providers import UnknownProviderType
-from catalog_sync.domain.snapshots import model_key, model_snapshot
+from catalog_sync.flows.messages import told_of, upserted
 from catalog_sync.flows.transactions import Transactions, audited
 from catalog_sync.store import aliases, listed, models, prices, providers
 from catalog_sync.store.revisions import revision_at
@@ -82,7 +80,7 @@ class ModelFlows(Transactions):
             await models.insert_models(connection, [model])
             await prices.insert_prices(connection, [(model.id, price) for price in priced.prices], OWN, now)
             act = audited(actor, "model.created", model.id, now, provider=facts.provider_type, name=facts.name)
-            last = await add(connection, [*told_of(priced), act])
+            last = await add(connection, [*told_of(priced), upserted(model, now), act])
             return await _entry(connection, model.id, now), last
 
     async def enable_model(self, actor: str, model_id: str, enabled: bool) -> tuple[ListedEntry, int]:
@@ -97,13 +95,6 @@ class ModelFlows(Transactions):
                 connection, [*told_of(priced), audited(actor, action, model.id, now, name=model.facts.name)]
             )
             return await _entry(connection, model.id, now), last
-
-
-def told_of(priced: PricedModel) -> list[Message]:
-    """What the gateways are told of a model: nothing of one that they could not call."""
-    if not is_callable(priced.model.facts.provider_type):
-        return []
-    return [snapshot(CATALOG_BUCKET.name, model_key(priced.model.id), model_snapshot(priced))]
 
 
 async def _found(connection: Connection, model_id: str) -> Model:

@@ -15,6 +15,7 @@ from typing import Any
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
+from catalog_sync.domain.vetting import Standing
 from catalog_sync.sources.fetch import Fetch
 from catalog_sync.sources.parsing import MOST_MODELS, day, dollars, model_name, parse_json, tokens
 from catalog_sync.sources.source import SourceUnreadable
@@ -104,6 +105,7 @@ class LiteLlmSource:
     """Fetches the file."""
 
     name = "litellm"
+    standing: Standing = "survey"
 
     def __init__(self, fetch: Fetch, url: str) -> None:
         self._fetch = fetch

@@ -39,6 +39,7 @@ from genai_prices.types import (
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
+from catalog_sync.domain.vetting import PACKAGED, Standing
 from catalog_sync.sources.facts import KnownFacts, read_facts
 from catalog_sync.sources.source import SourceUnreadable
 
@@ -122,7 +123,8 @@ def parts(package_ids: Iterable[str]) -> tuple[Part, ...]:
 class PackagedSource:
     """Reads the installed package; there is no network in it."""
 
-    name = "packaged"
+    name = PACKAGED
+    standing: Standing = "vouched"
 
     async def read(self) -> tuple[ListedModel, ...]:
         """Every model of every type that is listed; SourceUnreadable when the package is not as we know it."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from common.errors import Unavailable
 
 from catalog_sync.domain.listing import ListedModel
+from catalog_sync.domain.vetting import Standing
 
 
 class SourceUnreadable(Unavailable):
@@ -21,6 +22,11 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What it is called in records and requests."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """How far it is believed."""
         ...
 
     async def read(self) -> tuple[ListedModel, ...]:

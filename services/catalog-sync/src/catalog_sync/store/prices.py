@@ -38,8 +38,10 @@ async def prices_in_force(connection: Connection, model_ids: Sequence[str], at: 
     return {row["model_id"]: _row(row) for row in rows}
 
 
-async def page_of_prices(connection: Connection, model_id: str, before_id: int | None, limit: int) -> list[PriceRow]:
-    """One model's price rows, the latest added first."""
+async def page_of_prices(
+    connection: Connection, model_id: str, before_id: int | None, limit: int | None
+) -> list[PriceRow]:
+    """One model's price rows, the latest added first; without a limit all of them."""
     rows = await connection.fetch(
         "SELECT id, model_id, version, starts_at, rates, tiers, variants, source, read_at FROM prices"
         " WHERE model_id = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",

@@ -13,8 +13,8 @@ from catalog_sync.domain.syncs import SeenModel, Sync
 async def insert_sync(connection: Connection, sync: Sync) -> None:
     """Add the record of one sync."""
     await connection.execute(
-        "INSERT INTO syncs (id, source, started_at, ended_at, added, changed, gone, prices_added, error)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO syncs (id, source, started_at, ended_at, added, changed, gone, prices_added, held, changes, error)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         sync.id,
         sync.source,
         sync.started_at,
@@ -23,6 +23,8 @@ async def insert_sync(connection: Connection, sync: Sync) -> None:
         sync.changed,
         sync.gone,
         sync.prices_added,
+        sync.held,
+        dict(sync.changes),
         sync.error,
     )
 
@@ -30,7 +32,7 @@ async def insert_sync(connection: Connection, sync: Sync) -> None:
 async def page_of_syncs(connection: Connection, before: tuple[datetime, str] | None, limit: int) -> list[Sync]:
     """Syncs, the latest first, from the first one before a position on."""
     rows = await connection.fetch(
-        "SELECT id, source, started_at, ended_at, added, changed, gone, prices_added, error FROM syncs"
+        "SELECT id, source, started_at, ended_at, added, changed, gone, prices_added, held, error FROM syncs"
         " WHERE ($1::timestamptz IS NULL OR (started_at, id) < ($1, $2::text))"
         " ORDER BY started_at DESC, id DESC LIMIT $3",
         before[0] if before else None,
@@ -38,6 +40,31 @@ async def page_of_syncs(connection: Connection, before: tuple[datetime, str] | N
         limit,
     )
     return [Sync(**row) for row in rows]
+
+
+async def sync_by_id(connection: Connection, sync_id: str) -> Sync | None:
+    """One sync, with what it changed."""
+    row = await connection.fetchrow(
+        "SELECT id, source, started_at, ended_at, added, changed, gone, prices_added, held, changes, error FROM syncs"
+        " WHERE id = $1",
+        sync_id,
+    )
+    return Sync(**row) if row else None
+
+
+async def claim_turn(connection: Connection, source: str, now: datetime, next_at: datetime, first_at: datetime) -> bool:
+    """Whether a source is due and this replica is the one to read it; then its next turn is at `next_at`. A source that
+    nobody has scheduled yet is due at `first_at`."""
+    claimed = await connection.fetchval(
+        "INSERT INTO schedules (source, next_at) VALUES ($1, $4)"
+        " ON CONFLICT (source) DO UPDATE SET next_at = $3 WHERE schedules.next_at <= $2"
+        " RETURNING next_at = $3",
+        source,
+        now,
+        next_at,
+        first_at,
+    )
+    return bool(claimed)
 
 
 async def count_sightings(connection: Connection, sightings: Mapping[tuple[str, str], Sequence[datetime]]) -> None:
