@@ -4,6 +4,8 @@ CPU is the gateway's own process time divided by calls, the least of several rou
 disturbs it least. Beside it stands the same job as one ordinarily writes it (`ordinary.py`), measured in turn with it:
 machines differ and drift, the ratio stays. Rates and latencies share the machine with the load, the simulator and the
 servers, and are indicative; added latency is the difference to the same calls made to the simulator directly.
+
+What billing books a second is `booking`'s.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.booking import Booked, measure
 from benchmarks.load import Result, Target, run
 from benchmarks.stack import running_ordinary, running_stack
 
@@ -39,6 +42,7 @@ class Scenario:
 
 
 ROUNDS = 4
+BOOKED_EVENTS = 40_000
 SCENARIOS = (
     Scenario("whole, 64 at once", "Say hello!", False, 64, 8_000),
     Scenario("whole, one at a time", "Say hello!", False, 1, 1_000),
@@ -199,17 +203,36 @@ def _table(rows: list[Measured]) -> Table:
     return table
 
 
+def _booking_table(rows: list[Booked]) -> Table:
+    table = Table(title="Billing, batches of 500 events into a Postgres that syncs each commit")
+    for column in ("consumers", "events", "events/s", "CPU µs/event", "Postgres CPU µs/event"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            str(row.consumers),
+            str(row.events),
+            f"{row.events_per_second:.0f}",
+            f"{row.cpu_us_per_event:.0f}",
+            f"{row.postgres_cpu_us_per_event:.0f}",
+        )
+    return table
+
+
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the calls to make (0.1 for a quick look)")
+    parser.add_argument("--only", choices=("calls", "booking"), help="measure one of the two parts")
     arguments = parser.parse_args()
-    rows = asyncio.run(bench(arguments.scale, quiet=arguments.json))
+    rows = [] if arguments.only == "booking" else asyncio.run(bench(arguments.scale, quiet=arguments.json))
+    booked = [] if arguments.only == "calls" else measure(int(BOOKED_EVENTS * arguments.scale))
     if arguments.json:
-        json.dump([asdict(row) for row in rows], sys.stdout, indent=2)
-    else:
-        Console(width=220).print(_table(rows))
+        json.dump([*map(asdict, rows), *map(asdict, booked)], sys.stdout, indent=2)
+        return
+    console = Console(width=220)
+    for table in [_table(rows)] * bool(rows) + [_booking_table(booked)] * bool(booked):
+        console.print(table)
 
 
 if __name__ == "__main__":

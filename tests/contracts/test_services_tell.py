@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing.domain.budgets import Budget, Target
-from billing.domain.counting import Counted, Counter, Span
+from billing.domain.counters import Counter, Span
+from billing.domain.counting import Counted
 from billing.flows import messages as billing_messages
 from billing.store.totals import Total
 from catalog_sync.flows.transactions import audited

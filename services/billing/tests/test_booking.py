@@ -39,11 +39,12 @@ async def months(pool: Any) -> dict[str, tuple[Any, ...]]:
     return {row[0]: tuple(row)[1:] for row in rows}
 
 
-async def test_redelivered_usage_is_booked_once_whatever_the_order_and_however_many_consumers(
-    journeys: Any, usage_event: MakeEvent
+@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+async def test_the_ledger_is_the_tokens_times_their_price_whatever_is_delivered_how_often_in_which_order_by_how_many(
+    journeys: Any, usage_event: MakeEvent, count: int
 ) -> None:
     chance = random.Random(20261121)
-    events, expected = _calls(usage_event, chance, 5_000)
+    events, expected = _calls(usage_event, chance, count)
     deliveries = events * 3
     chance.shuffle(deliveries)
     batches = [deliveries[start : start + 500] for start in range(0, len(deliveries), 500)]
@@ -63,20 +64,25 @@ async def test_redelivered_usage_is_booked_once_whatever_the_order_and_however_m
     assert not any(findings.violations.values())
 
 
+_PER_MILLION = {"openai": (30, 60), "groq": (Decimal("0.05"), Decimal("0.08")), "anthropic": (3, Decimal("15.125"))}
+
+
 def _calls(usage_event: MakeEvent, chance: random.Random, count: int) -> tuple[list[Any], dict[str, tuple[Any, ...]]]:
-    """So many events, finals and estimates of the same calls mixed, and each key's month as it must become."""
+    """So many events, finals and estimates of the same calls mixed, and each key's month as it must become: what its
+    calls used, times the price."""
     events: list[Any] = []
     expected = {f"key-{number}": (0, 0, 0, Decimal(0)) for number in range(10)}
     while len(events) < count:
         key, request = f"key-{chance.randrange(10)}", f"request-{len(events)}"
-        cost, tokens = f"0.{chance.randrange(1, 10**12):012}", (chance.randrange(9999), chance.randrange(9999))
+        provider, tokens = chance.choice([*_PER_MILLION]), (chance.randrange(9999), chance.randrange(9999))
+        cost = sum(Decimal(n) * rate for n, rate in zip(tokens, _PER_MILLION[provider], strict=True)) / 1_000_000
+        place = {"api_key_id": key, "provider_type": provider}
         kinds = chance.choice([["final"], ["final"], ["estimated"], ["final", "estimated"]])
         if len(kinds) == 2:
-            events.append(usage_event(request, kind="estimated", api_key_id=key, cost="0.123456789012", tokens=(7, 7)))
-        last = kinds[0]
-        events.append(usage_event(request, kind=last, api_key_id=key, cost=cost, tokens=tokens))
+            events.append(usage_event(request, kind="estimated", cost="0.123456789012", tokens=(7, 7), **place))
+        events.append(usage_event(request, kind=kinds[0], cost=f"{cost:f}", tokens=tokens, **place))
         calls, read, written, owed = expected[key]
-        expected[key] = (calls + 1, read + tokens[0], written + tokens[1], owed + Decimal(cost))
+        expected[key] = (calls + 1, read + tokens[0], written + tokens[1], owed + cost)
     return events, expected
 
 

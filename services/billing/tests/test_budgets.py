@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 from billing.domain.budgets import Setter
-from billing.domain.counting import Span
+from billing.domain.counters import Span
 from billing.flows.budgets import Wanted
 from common.contracts.snapshots import BudgetSnapshot, KeySnapshot
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from billing.domain import ledger
 from billing.domain.charges import Charge
-from billing.domain.counting import MONTHLY, Counted, Counter, Span, counter_named, counters_of, differences
+from billing.domain.counters import MONTHLY, Counter, Span, counter_named
+from billing.domain.counting import Counted, counters_of, differences
 from billing.domain.reading import charge_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +123,7 @@ def test_a_call_on_ones_own_credential_counts_in_no_budget(charge: Callable[...,
 
 
 def test_the_name_of_a_key_without_a_period_is_its_month(charge: Callable[..., Charge]) -> None:
-    assert charge(budgets=["key:key-1"]).budgets == ("key:key-1:2026-11",)
+    assert charge(budgets=["key:key-1"]).budgets == (Counter("key:key-1", "2026-11"),)
 
 
 amounts = st.decimals(min_value=0, max_value=10**6, places=12)

@@ -73,7 +73,7 @@ class Money:
         from_text = core_schema.chain_schema(
             [
                 core_schema.str_schema(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$"),
-                core_schema.no_info_plain_validator_function(cls.of),
+                core_schema.no_info_plain_validator_function(lambda text: cls(Decimal(text))),
             ]
         )
         return core_schema.json_or_python_schema(

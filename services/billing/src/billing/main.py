@@ -16,7 +16,7 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from billing.api import budgets, ledger, summary
+from billing.api import budgets, dry_runs, ledger, summary
 from billing.consumers import KeyNames, usage_handler
 from billing.flows import Billing
 from billing.flows.known import Known
@@ -37,8 +37,8 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             open_counters(settings.redis_url) as counters,
             open_backbone("billing", settings.database_url, settings, registry) as backbone,
         ):
-            billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock)
             known = Known()
+            billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock, known)
             app.state.billing, app.state.known, app.state.relay = billing, known, backbone.relay
             backbone.consume_usage(usage_handler(billing))
             await backbone.start(app)
@@ -60,6 +60,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
     app.include_router(summary.router)
     app.include_router(ledger.router)
     app.include_router(budgets.router)
+    app.include_router(dry_runs.router)
     return app
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from billing.api.dependencies import AnswersWhenTold, Copies, Flows, Signed, setter_of
 from billing.domain.budgets import DEFAULT_THRESHOLDS, Mode, Scope, Standing
-from billing.domain.counting import Span
+from billing.domain.counters import Span
 from billing.flows.budgets import Wanted
 
 router = APIRouter(prefix="/api/budgets", tags=["budgets"])

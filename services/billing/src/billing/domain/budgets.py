@@ -17,7 +17,7 @@ from common.errors import Forbidden, NotFound, Unprocessable
 from common.money import Money
 from common.periods import Period, period_at
 
-from billing.domain.counting import Counter, Span
+from billing.domain.counters import Counter, Span
 
 Scope = Literal["user", "key", "team", "provider", "model", "global"]
 Mode = Literal["hard", "soft"]

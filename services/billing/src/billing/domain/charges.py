@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from billing.domain.counters import Counter
+
 State = Literal["estimated", "final"]
 
 KEYLESS = "none"
@@ -23,7 +25,7 @@ PRECISION = 60
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _NOTHING = Decimal(0)
-_NOWHERE: Mapping[str, Decimal] = MappingProxyType({})
+_NOWHERE: Mapping[Counter, Decimal] = MappingProxyType({})
 _UNUSED: Mapping[str, int] = MappingProxyType({})
 
 
@@ -90,9 +92,9 @@ class Charge(NamedTuple):
     counted: Decimal = _NOTHING
     attempts: tuple[Attempt, ...] = ()
     is_simulated: bool = False
-    budgets: tuple[str, ...] = ()
+    budgets: tuple[Counter, ...] = ()
     epoch: str | None = None
-    settled: Mapping[str, Decimal] = _NOWHERE
+    settled: Mapping[Counter, Decimal] = _NOWHERE
     quota: str | None = None
 
     @property

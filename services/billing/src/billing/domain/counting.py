@@ -16,44 +16,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import NamedTuple
 
 from common.budgets import attempt_scopes, call_scopes, is_attempt_scope
-from common.periods import PeriodKind, counter_name, period_at
+from common.periods import period_at
 
 from billing.domain.charges import PRECISION, Change, Charge
+from billing.domain.counters import MONTHLY, Counter, Span
 
-_UTC = "UTC"
 _NOTHING = Decimal(0)
-_LABELS: Mapping[PeriodKind, str] = {
-    "daily": r"\d{4}-\d{2}-\d{2}",
-    "weekly": r"\d{4}-W\d{2}",
-    "monthly": r"\d{4}-\d{2}",
-    "total": "total",
-}
-_COUNTER = re.compile(rf"(?P<scope>.+?):(?P<period>(?:{'|'.join(_LABELS.values())})(?:@[A-Za-z0-9_+/-]+)?)")
-
-
-class Counter(NamedTuple):
-    """A scope (`user:<id>/provider:<type>`) and a period (`2026-W47@Europe/Berlin`)."""
-
-    scope: str
-    period: str
-
-    @property
-    def name(self) -> str:
-        """`<scope>:<period>`, as events name it."""
-        return counter_name(self.scope, self.period)
-
-
-class Span(NamedTuple):
-    """A kind of period in a zone: what a budget counts by."""
-
-    kind: PeriodKind
-    zone: str
-
-
-MONTHLY = Span("monthly", _UTC)
 
 Watched = Mapping[str, Sequence[Span]]
 """By scope, the spans that budgets ask for."""
@@ -70,18 +40,6 @@ class Counted:
     def other(self) -> Decimal:
         """What is billing's to count in Redis."""
         return self.total - self.settled
-
-
-def counter_named(name: str) -> Counter | None:
-    """The counter that an event names; None for what is none."""
-    match = _COUNTER.fullmatch(name)
-    return Counter(match["scope"], match["period"]) if match else None
-
-
-def pattern_of(scope: str, span: Span) -> str:
-    """A regular expression (Python's and Postgres's) of all counter names of a scope and span."""
-    zone = "" if span.zone == _UTC or span.kind == "total" else re.escape(f"@{span.zone}")
-    return f"^{re.escape(scope)}:{_LABELS[span.kind]}{zone}$"
 
 
 def scopes_of(charge: Charge) -> dict[str, Decimal]:
@@ -102,13 +60,12 @@ def amount_in(scope: str, charge: Charge) -> Decimal:
 
 def period_of(charge: Charge, scope: str, span: Span) -> str:
     """The period of a span that a charge counts in: as admission decided it, where its event says so."""
-    names = [*charge.settled, *charge.budgets]
-    if names and span != MONTHLY:
-        pattern = re.compile(pattern_of(scope, span))
-        for name in names:
-            if pattern.match(name):
-                return name[len(scope) + 1 :]
-    return charge.month.name if span == MONTHLY else period_at(span.kind, span.zone, charge.occurred_at).name
+    if span == MONTHLY:
+        return charge.month.name
+    for named in (*charge.settled, *charge.budgets):
+        if named.scope == scope and re.fullmatch(span.pattern, named.period):
+            return named.period
+    return period_at(span.kind, span.zone, charge.occurred_at).name
 
 
 def counters_of(charge: Charge, watched: Watched) -> dict[Counter, Decimal]:
@@ -127,19 +84,18 @@ def counters_of(charge: Charge, watched: Watched) -> dict[Counter, Decimal]:
     return found
 
 
-def settled_after(before: Charge | None, event: Charge, epoch: str | None) -> dict[str, Decimal]:
+def settled_after(before: Charge | None, event: Charge, epoch: str | None) -> dict[Counter, Decimal]:
     """How much of a request stands in `cost:` of which counters once its event is booked.
 
     A hold of an older epoch was lost with Redis: its settlement added nothing there, so what stood stands.
     """
     settled = dict(before.settled) if before is not None else {}
     is_late = event.epoch is not None and event.epoch != epoch
-    for name in event.budgets:
-        counter = counter_named(name)
-        if is_late or counter is None:
-            settled.setdefault(name, _NOTHING)
+    for counter in event.budgets:
+        if is_late:
+            settled.setdefault(counter, _NOTHING)
         else:
-            settled[name] = amount_in(counter.scope, event)
+            settled[counter] = amount_in(counter.scope, event)
     return settled
 
 
@@ -156,7 +112,7 @@ def differences(changes: Iterable[Change], watched: Watched) -> dict[Counter, Co
                 stands = charge.settled
                 for counter, amount in counters_of(charge, watched).items():
                     totals[counter] += sign * amount
-                    if stands and (part := stands.get(counter.name)):
+                    if stands and (part := stands.get(counter)):
                         settled[counter] += sign * part
     found = {counter: Counted(total, settled.get(counter, _NOTHING)) for counter, total in totals.items()}
     return {counter: counted for counter, counted in found.items() if counted.total or counted.settled}

@@ -18,9 +18,10 @@ from common.periods import counter_name
 from common.usage import TOKEN_BUCKETS
 
 from billing.domain.charges import PRECISION, Attempt, Charge, Owner, month_named
-from billing.domain.counting import counter_named
+from billing.domain.counters import Counter, counter_named
 
 _NOTHING = Decimal(0)
+_BUCKETS = frozenset(TOKEN_BUCKETS)
 _LAB = frozenset({"lab", "compare", "schedule", "judge"})
 
 
@@ -70,10 +71,11 @@ def _attempts(call: UsageRecorded, cost: Decimal, operator_cost: Decimal) -> tup
     told = [_attempt(record) for record in call.attempts]
     if not told:
         return (Attempt(call.provider_type, call.model, cost, operator_cost, _buckets(call.usage), call.price.version),)
-    with localcontext() as context:
-        context.prec = PRECISION
-        for attempt in told[:-1]:
-            cost, operator_cost = cost - attempt.cost, operator_cost - attempt.operator_cost
+    if len(told) > 1:
+        with localcontext() as context:
+            context.prec = PRECISION
+            for attempt in told[:-1]:
+                cost, operator_cost = cost - attempt.cost, operator_cost - attempt.operator_cost
     told[-1] = told[-1]._replace(cost=cost, operator_cost=operator_cost, price_version=call.price.version)
     return tuple(told)
 
@@ -84,7 +86,7 @@ def _attempt(record: AttemptRecord) -> Attempt:
 
 
 def _buckets(usage: UsageCounts) -> Mapping[str, int]:
-    found = {name: tokens for name in TOKEN_BUCKETS if (tokens := getattr(usage, name))}
+    found = {name: tokens for name, tokens in usage.__dict__.items() if tokens and name in _BUCKETS}
     return {**found, **usage.units} if usage.units else found
 
 
@@ -94,9 +96,10 @@ def _quota(call: UsageRecorded) -> str | None:
     return quota_scope(call.api_key_id or "", call.user_id) if counts and (call.api_key_id or call.user_id) else None
 
 
-def _budgets(call: UsageRecorded) -> tuple[str, ...]:
+def _budgets(call: UsageRecorded) -> tuple[Counter, ...]:
     """The counters named; a bare `key:<id>`, as events named it before budgets had periods, means the UTC month."""
-    return tuple(name if counter_named(name) else counter_name(name, call.period) for name in call.budgets)
+    named = (counter_named(name) or counter_named(counter_name(name, call.period)) for name in call.budgets)
+    return tuple(counter for counter in named if counter is not None)
 
 
 def _instant(text: str) -> datetime:

@@ -18,6 +18,8 @@ from billing.domain.views import LedgerFilter, LedgerLine, MonthlySummary, Summa
 from billing.flows.admission import Admission
 from billing.flows.booking import Books
 from billing.flows.budgets import Budgets
+from billing.flows.dry_runs import DryRuns
+from billing.flows.known import Known
 from billing.flows.others import Others
 from billing.store import audit, entries, months
 from billing.store.counters import Counters
@@ -28,12 +30,15 @@ _EXAMPLES = 5
 class Billing:
     """The service's journeys over its database, the bus and Redis."""
 
-    def __init__(self, pool: Pool, jetstream: JetStreamContext, counters: Counters, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, jetstream: JetStreamContext, counters: Counters, clock: Clock, known: Known | None = None
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self.others = Others(pool, counters, clock)
         self.books = Books(pool, self.others, clock)
         self.budgets = Budgets(pool, counters, self.others, clock)
+        self.dry_runs = DryRuns(pool, counters, known or Known(), clock)
         self.admission = Admission(pool, jetstream, counters, self.others, clock)
 
     async def record_usage(self, events: Sequence[tuple[int, Charge]]) -> None:

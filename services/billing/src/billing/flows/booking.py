@@ -13,7 +13,8 @@ from common.postgres.pool import Connection, Pool
 from billing.domain import counting, ledger
 from billing.domain.budgets import Budget, passed
 from billing.domain.charges import Change, Charge
-from billing.domain.counting import Counted, Counter, Span
+from billing.domain.counters import Counter, Span, names_pattern
+from billing.domain.counting import Counted
 from billing.domain.ledger import Booking
 from billing.flows import messages
 from billing.flows.others import Others
@@ -103,7 +104,7 @@ async def _tell_thresholds(
 ) -> None:
     reached: list[tuple[Budget, Total, int]] = []
     for budget in asked:
-        names = re.compile(counting.pattern_of(budget.target.counter_scope, budget.span))
+        names = re.compile(names_pattern(budget.target.counter_scope, budget.span))
         for total in counted:
             if names.match(total.counter.name):
                 after = total.counted.total

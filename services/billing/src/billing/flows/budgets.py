@@ -17,7 +17,6 @@ from common.postgres import outbox
 from common.postgres.pool import Connection, Pool
 from redis.exceptions import RedisError
 
-from billing.domain import counting
 from billing.domain.budgets import (
     Budget,
     BudgetNotFound,
@@ -30,14 +29,16 @@ from billing.domain.budgets import (
     target_of,
 )
 from billing.domain.charges import Month
-from billing.domain.counting import MONTHLY, Counted, Counter, Span
+from billing.domain.counters import MONTHLY, Counter, Span, names_pattern
+from billing.domain.counting import Counted
 from billing.flows import messages
 from billing.flows.booking import tell_reached
 from billing.flows.others import Others
 from billing.store import budgets, locks, totals
 from billing.store.counters import Counters
-from billing.store.totals import Total
+from billing.store.totals import LargeCall, Total
 
+_LARGEST = 5
 MOST_OWN = 100
 """Budgets that one user may set."""
 
@@ -69,6 +70,16 @@ class BudgetSet:
     standing: Standing
     is_created: bool
     outbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A budget with what its figure is made of: the counter, when thresholds were reached, the dearest calls."""
+
+    standing: Standing
+    counted: Counted
+    reached: dict[int, datetime]
+    largest: list[LargeCall]
 
 
 class Budgets:
@@ -118,6 +129,17 @@ class Budgets:
         [standing] = await self._standings([budget], counted, now)
         return standing
 
+    async def explain(self, by: Setter, budget_id: str) -> Explained:
+        """One budget and why it stands as it does; BudgetNotFound also for another's."""
+        standing = await self.one(by, budget_id)
+        scope, period = standing.budget.target.counter_scope, standing.period
+        counter = Counter(scope, period.name)
+        async with self._pool.acquire() as connection:
+            counted = await totals.standing(connection, [counter])
+            reached = await budgets.reached_at(connection, budget_id, period.name)
+            largest = await totals.largest(connection, scope, period, _LARGEST)
+        return Explained(standing, counted.get(counter, Counted()), reached, largest)
+
     async def end(self, by: Setter, budget_id: str) -> int:
         """End a budget; the outbox row that tells everybody."""
         async with self._pool.acquire() as connection, connection.transaction():
@@ -150,7 +172,7 @@ async def _count(connection: Connection, budget: Budget, now: datetime) -> Total
     """What a budget's counter holds already: counted afresh, since nobody may have asked for it until now."""
     scope, period = budget.target.counter_scope, budget.period(now)
     month = Month(now.year, now.month) if budget.span == MONTHLY else None
-    return await totals.recount(connection, scope, period, month, counting.pattern_of(scope, budget.span), now)
+    return await totals.recount(connection, scope, period, month, names_pattern(scope, budget.span), now)
 
 
 async def _refuse_too_many(connection: Connection, user_id: str) -> None:

@@ -15,7 +15,7 @@ from common.money import nano_ceiling
 from common.periods import period_at
 from common.postgres.pool import Connection, Pool
 
-from billing.domain.counting import MONTHLY, Counter, Span
+from billing.domain.counters import MONTHLY, Counter, Span
 from billing.store import budgets, totals
 from billing.store.counters import Counters
 from billing.store.totals import Total
@@ -68,7 +68,7 @@ class Others:
         position = _FIRST
         while some := await totals.page(connection, periods, position, AT_ONCE):
             settled = {f"cost:{counter_suffix(*total.counter)}": nano_ceiling(total.counted.settled) for total in some}
-            await self._counters.raise_to({key: nano for key, nano in settled.items() if nano > 0})
+            await self._counters.restore({key: nano for key, nano in settled.items() if nano > 0})
             await self._tell(some)
             position = some[-1].counter
 

@@ -9,7 +9,7 @@ import asyncpg
 from common.postgres.pool import Connection
 
 from billing.domain.budgets import Budget, Target
-from billing.domain.counting import Span
+from billing.domain.counters import Span
 
 Reached = tuple[str, str, int]
 """A threshold that was reached: budget, period, percent."""
@@ -88,6 +88,14 @@ async def remove(connection: Connection, budget_id: str) -> None:
 async def count_owned(connection: Connection, user_id: str) -> int:
     """How many budgets a user has set."""
     return int(await connection.fetchval("SELECT count(*) FROM budgets WHERE owner_user_id = $1", user_id))
+
+
+async def reached_at(connection: Connection, budget_id: str, period: str) -> dict[int, datetime]:
+    """When which thresholds of a budget were reached in a period."""
+    rows = await connection.fetch(
+        "SELECT percent, reached_at FROM reached_thresholds WHERE budget_id = $1 AND period = $2", budget_id, period
+    )
+    return {row["percent"]: row["reached_at"] for row in rows}
 
 
 async def claim_thresholds(connection: Connection, reached: Sequence[Reached], at: datetime) -> set[Reached]:

@@ -17,6 +17,7 @@ import asyncpg
 from common.postgres.pool import Connection
 
 from billing.domain.charges import Attempt, Charge, Month, Owner
+from billing.domain.counters import counter_named
 
 
 async def claim_events(connection: Connection, events: Sequence[tuple[UUID, int]], at: datetime) -> list[UUID]:
@@ -107,7 +108,7 @@ def _columns(charges: Collection[Charge]) -> tuple[list[object], ...]:
         [charge.counted for charge in charges],
         [charge.is_simulated for charge in charges],
         [_attempts_text(charge.attempts) for charge in charges],
-        [json.dumps({name: str(amount) for name, amount in charge.settled.items()}) for charge in charges],
+        [json.dumps({counter.name: str(amount) for counter, amount in charge.settled.items()}) for charge in charges],
     )
 
 
@@ -149,5 +150,7 @@ def _charge(row: asyncpg.Record) -> Charge:
         counted=row["counted"],
         attempts=tuple(_attempt(stored) for stored in row["attempts"]),
         is_simulated=row["is_simulated"],
-        settled={name: Decimal(amount) for name, amount in row["settled"].items()},
+        settled={
+            counter: Decimal(amount) for name, amount in row["settled"].items() if (counter := counter_named(name))
+        },
     )

@@ -1,7 +1,8 @@
 """The counters in Redis that calls are admitted by, as far as billing writes them, and the epoch that opens admission.
 
 While the key `epoch` is missing gateways admit nothing. Only billing writes it, once the counters hold at least what
-the ledger does. `cost:` is the gateways': billing only raises one that Redis has lost. `other:` is billing's alone.
+the ledger does. `cost:` is the gateways': billing sets it only
+while admission is closed. `other:` is billing's alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from common.contracts.topology import EPOCH_KEY, GATEWAY_LOGS_KEY
 
 _SECONDS = 5.0
 
-# A counter that stands higher has counted what the ledger has not: it is left alone. Nano-USD fit a Lua number exactly.
+# A quota that stands higher has counted calls that are still running: it is left alone.
 _RAISE = """
 for i, key in ipairs(KEYS) do
     local held = tonumber(redis.call('GET', key) or '-1')
@@ -66,9 +67,15 @@ class Counters:
         return int(await self._client.llen(GATEWAY_LOGS_KEY))
 
     async def raise_to(self, totals: Mapping[str, int]) -> None:
-        """Set counters (nano-USD or calls by key) that are missing or lower; a few hundred at a time."""
+        """Set counts of calls by key that are missing or lower; a few hundred at a time."""
         if totals:
             await self._raise(keys=list(totals), args=list(totals.values()))
+
+    async def restore(self, totals: Mapping[str, int]) -> None:
+        """Set what settlement has added, in nano-USD by key; a few hundred at a time. Only while admission is closed:
+        what an event adds that is booked later, of an epoch before, is billing's to count (`tell_other`)."""
+        if totals:
+            await self._client.mset(dict(totals))
 
     async def tell_other(self, totals: Mapping[str, tuple[int, int]]) -> None:
         """Set what billing counts: nano-USD and version by key, where the version is later; a few hundred at a time."""
@@ -78,6 +85,13 @@ class Counters:
     async def amounts(self, keys: Sequence[str]) -> list[int]:
         """The numbers under these keys; zero where there is none."""
         return [int(found or 0) for found in await self._client.mget(keys)] if keys else []
+
+    async def others(self, keys: Sequence[str]) -> list[int]:
+        """The totals of billing's own counters under these keys; zero where there is none."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hget(key, "total")
+            return [int(found or 0) for found in await pipeline.execute()]
 
     async def close(self, epoch: str) -> None:
         """Close admission, if it is open under this epoch."""

@@ -12,7 +12,8 @@ from common.periods import Period
 from common.postgres.pool import Connection
 
 from billing.domain.charges import Month
-from billing.domain.counting import Counted, Counter
+from billing.domain.counters import Counter
+from billing.domain.counting import Counted
 
 _RECOUNT_SECONDS = 600.0
 
@@ -24,6 +25,15 @@ class Total:
     counter: Counter
     counted: Counted
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LargeCall:
+    """A call that counts, and how much."""
+
+    request_id: str
+    occurred_at: datetime
+    amount: Decimal
 
 
 async def add(connection: Connection, differences: Mapping[Counter, Counted], at: datetime) -> list[Total]:
@@ -83,8 +93,7 @@ async def recount(
         period.ends_at,
         pattern,
         at,
-        scope.removeprefix("key:") if scope.startswith("key:") else None,
-        scope.removeprefix("user:").partition("/")[0] if scope.startswith("user:") else None,
+        *_indexed(scope),
         _first_version(at),
         timeout=_RECOUNT_SECONDS,
     )
@@ -103,6 +112,28 @@ async def standing(connection: Connection, counters: list[Counter]) -> dict[Coun
     return {total.counter: total.counted for total in map(_total, rows)}
 
 
+async def largest(connection: Connection, scope: str, period: Period, limit: int) -> list[LargeCall]:
+    """The dearest calls of a scope that began in a period; what they cost as a whole, whichever attempt counts."""
+    rows = await connection.fetch(
+        "SELECT c.request_id, c.occurred_at, c.counted FROM charges AS c"
+        " WHERE ($2::timestamptz IS NULL OR c.occurred_at >= $2) AND ($3::timestamptz IS NULL OR c.occurred_at < $3)"
+        " AND ($4::text IS NULL OR c.api_key_id = $4) AND ($5::text IS NULL OR c.user_id = $5) AND c.counted > 0"
+        " AND ($1 = 'global' OR $1 IN ('key:' || c.api_key_id, 'user:' || c.user_id, 'team:' || c.team_id)"
+        "  OR EXISTS (SELECT FROM jsonb_array_elements(c.attempts) AS a"
+        "   WHERE $1 IN ('provider:' || (a ->> 'provider_type'),"
+        "   'model:' || (a ->> 'provider_type') || '/' || (a ->> 'model'),"
+        "   'user:' || c.user_id || '/provider:' || (a ->> 'provider_type'),"
+        "   'user:' || c.user_id || '/model:' || (a ->> 'provider_type') || '/' || (a ->> 'model'))))"
+        " ORDER BY c.counted DESC, c.request_id LIMIT $6",
+        scope,
+        period.starts_at,
+        period.ends_at,
+        *_indexed(scope),
+        limit,
+    )
+    return [LargeCall(row["request_id"], row["occurred_at"], row["counted"]) for row in rows]
+
+
 async def page(connection: Connection, periods: Sequence[str], after: Counter, limit: int) -> list[Total]:
     """Counters of these periods, in the order of their key from above `after`."""
     rows = await connection.fetch(
@@ -114,6 +145,12 @@ async def page(connection: Connection, periods: Sequence[str], after: Counter, l
         limit,
     )
     return [_total(row) for row in rows]
+
+
+def _indexed(scope: str) -> tuple[str | None, str | None]:
+    """The key and the user that all calls of a scope have, where there is one: by these charges are found fast."""
+    kind, _, name = scope.partition(":")
+    return name if kind == "key" else None, name.partition("/")[0] if kind == "user" else None
 
 
 def _first_version(at: datetime) -> int:
