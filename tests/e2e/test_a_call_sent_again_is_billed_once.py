@@ -49,13 +49,14 @@ async def test_fifty_clients_of_two_gateways_are_one_call(machine: Machine, tmp_
     async with second_gateway(machine, tmp_path) as other:
         asked = [ask(machine, (machine.url, other)[n % 2], key, name) for n in range(50)]
         answers = await asyncio.gather(*asked)
-        (first,) = [answer for answer in answers if answer.status_code == 200]
+        good = [answer for answer in answers if answer.status_code == 200]  # on a slow machine some come late
+        (first,) = [answer for answer in good if "x-tollgate-replayed" not in answer.headers]
         again = [await ask(machine, url, key, name) for url in (machine.url, other)]
-    refused = [answer for answer in answers if answer is not first]
-    assert {(answer.status_code, answer.json()["error"]["reason"]) for answer in refused} == {
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {(answer.status_code, answer.json()["error"]["reason"]) for answer in refused} <= {
         (409, "idempotency_in_flight")
     }
-    assert {answer.content for answer in again} == {first.content}
+    assert {answer.content for answer in [*good, *again]} == {first.content}
     assert {answer.headers["x-request-id"] for answer in again} == {first.headers["x-request-id"]}
     await was_billed_once(machine, key, first, before)
 

@@ -79,9 +79,11 @@ async def test_the_answer_comes_again_byte_for_byte(house: House, streamed: bool
 async def test_fifty_at_once_are_one_call(house: House) -> None:
     caller, key = await house.caller(), uuid7()
     answers = await asyncio.gather(*[ask(house, caller, key, "[[simulate first_byte_ms=200]]") for _ in range(50)])
-    (first,) = [answer for answer in answers if answer.status_code == 200]
+    good = [answer for answer in answers if answer.status_code == 200]  # on a slow machine some come late
+    (first,) = [answer for answer in good if "x-tollgate-replayed" not in answer.headers]
     others = [answer for answer in answers if answer.status_code != 200]
-    assert {reason(answer) for answer in others} == {(409, "idempotency_in_flight")}
+    assert {answer.content for answer in good} == {first.content}
+    assert {reason(answer) for answer in others} <= {(409, "idempotency_in_flight")}
     assert all(answer.headers["retry-after"] == "1" for answer in others)
     again = await ask(house, caller, key, "[[simulate first_byte_ms=200]]")
     assert again.content == first.content

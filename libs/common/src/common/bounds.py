@@ -32,6 +32,10 @@ class Bound:
     nano_per_million_output: int
 
 
+FREE = Bound(0, 0, 0, 0)
+"""The bound of what asks nobody."""
+
+
 def input_bound(text_bytes: int, attachments: int, context_length: int | None) -> int:
     """The most input tokens a body of so many bytes (attachments' own bytes left out) can be."""
     tokens = text_bytes + attachments * PICTURE_TOKENS + _PER_CALL_TOKENS

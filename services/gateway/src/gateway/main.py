@@ -31,6 +31,7 @@ from gateway.api.client import Receive, Scope, Send
 from gateway.api.doors import Doors, Plans
 from gateway.api.protocol import CorkedProtocol
 from gateway.cache.sealed import SealedCache
+from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
 from gateway.edge import Edge
@@ -112,6 +113,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         max_answer_bytes=settings.max_answer_bytes,
         openai_codes=settings.error_codes == "openai",
     )
+    cached = CachedCalls(pipeline, cache, clock)
     reaper = Reaper(limiter, recorder, catalog, clock, _SOURCE)
     writer = CallLogWriter()
     counts = Counts(
@@ -153,7 +155,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         terms=TermsBook(keys, budgets),
         plans=Plans(planner, settings.cache_model_size, settings.cache_model_ttl),
         personal=PersonalPlans(planner, credentials.own),
-        pipeline=pipeline,
+        calls=cached,
         recorder=recorder,
         counts=counts,
         writer=writer,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -101,6 +101,7 @@ class CallLog:
     latency_ms: int = 0
     decision: dict[str, Any] | None = None
     dropped_params: tuple[str, ...] = ()
+    cache: Literal["off", "miss", "hit"] = "off"
 
 
 def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind, source: str) -> tuple[str, str, bytes]:
@@ -151,8 +152,10 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "started_at": started_at,
             "latency_ms": call.latency_ms,
             "ttft_ms": call.ttft_ms,
-            "attempts": [_attempt(attempt, used if attempt is last else None) for attempt in attempts],
-            "cache": "off",
+            "attempts": []
+            if call.cache == "hit"  # nobody was asked
+            else [_attempt(attempt, used if attempt is last else None) for attempt in attempts],
+            "cache": call.cache,
             "dropped_params": call.dropped_params,
             "decision": call.decision,
             "simulated": call.simulated,

@@ -21,6 +21,7 @@ from common.money import plain
 from common.pricing import Price
 
 from gateway.api.client import ClientGone
+from gateway.cache.answers import Answer
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, settlement_of
 from gateway.leases import Leases
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
@@ -64,6 +65,17 @@ class Pipeline:
             for attempt in call.attempts:  # what could not be settled is left to the reaper, not renewed for ever
                 self.leases.let_go(call.log.request_id, attempt.number)
 
+    async def repeat(self, call: Running, answer: Answer) -> None:
+        """Answer a call by an answer that is kept: let in like any other, at no cost, told by an event of its own.
+        Raises Refusal."""
+        try:
+            admitted = await self._admit(call, call.plan.deployments[0])
+            if isinstance(admitted, Refused):
+                raise _refusal(call, admitted)
+            await self._finish(self._give(call, answer))
+        finally:
+            self.leases.let_go(call.log.request_id, 1)
+
     async def _run(self, call: Running) -> None:
         failure: ProviderFailed | None = None
         refused: Refused | None = None
@@ -98,8 +110,7 @@ class Pipeline:
             return
         if failure is None:
             assert refused is not None
-            call.client.extra_headers.extend(refused_headers(refused))
-            raise refusal_of(refused)
+            raise _refusal(call, refused)
         await self._finish(self._report(call, failure))
 
     # --- before the provider ---------------------------------------------------------------------------------------
@@ -243,6 +254,17 @@ class Pipeline:
             last = usage_event(call.stream_identity(), call.shown_usage(), charged) + last
         await client.end(last)
 
+    async def _give(self, call: Running, answer: Answer) -> None:
+        """Record that the cache answered, and only then let the client see the answer."""
+        call.log.status, call.log.http_status = "cached", answer.status
+        call.log.ttft_ms = self._elapsed_ms(call) if call.request.streamed else None
+        try:
+            await self._close(call)
+        except NowhereToStore:
+            await self._end_with(call, refusal_answer(_UNSTORED, as_openai=self.openai_codes))
+            return
+        await answer.give_anew(call.client, [*call.headers, (b"x-tollgate-cache", b"hit")])
+
     def _stopped(self, call: Running, reason: str, message: str) -> None:
         """The client left, or must: it pays for what was produced until then."""
         attempt = call.attempt
@@ -355,6 +377,12 @@ def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outg
             raise untranslatable(f"{provider.display_name} does not know {outgoing.dropped[0]}", outgoing.dropped[0])
         call.served.append((b"x-tollgate-dropped-params", ", ".join(outgoing.dropped).encode()))
     return outgoing
+
+
+def _refusal(call: Running, refused: Refused) -> Refusal:
+    """What a call is told that may not run, with the limits that say so."""
+    call.client.extra_headers.extend(refused_headers(refused))
+    return refusal_of(refused)
 
 
 async def _read_out(response: UpstreamResponse) -> None:

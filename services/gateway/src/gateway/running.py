@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from common.bounds import bound, default_output, input_bound
+from common.bounds import FREE, bound, default_output, input_bound
 from common.pricing import Price
 from common.usage import NOTHING, Usage
 
@@ -54,7 +54,7 @@ class Running:
 
     def has_to_stand(self) -> bool:
         """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""
-        return self.log.status == "completed" or any(attempt.cost for attempt in self.attempts)
+        return self.log.status in ("completed", "cached") or any(attempt.cost for attempt in self.attempts)
 
     def claim(self, deployment: Deployment, price: Price) -> Claim:
         """What the next attempt asks to be admitted with: the most that it can use and cost at this deployment."""
@@ -67,6 +67,9 @@ class Running:
             (minute_tokens - tokens) // request.choices if minute_tokens else None,
         )
         worst, is_owed = bound(price, tokens, most, request.choices), not deployment.credential.is_own
+        is_free = self.log.cache == "hit"
+        if is_free:
+            tokens, most, worst = 0, 0, FREE
         return Claim(
             terms=self.terms,
             place=(deployment.provider.type, model.name),
@@ -75,7 +78,7 @@ class Running:
             input_nano=worst.input_nano if is_owed else 0,
             nano_per_million_output=worst.nano_per_million_output if is_owed else 0,
             output_tokens=most,
-            may_cut_output=request.output_tokens is None,
+            may_cut_output=request.output_tokens is None and not is_free,
             input_tokens=tokens,
             call=self.for_the_reaper(deployment),
             choices=request.choices,

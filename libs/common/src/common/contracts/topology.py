@@ -180,6 +180,10 @@ REDIS_KEYS = (
         "idempotency:{digest}", "HASH", "gateway", "an Idempotency-Key: what it was used for, by which request; a day"
     ),
     RedisKey("answer:{digest}", "string", "gateway", "cache Redis, sealed: the answer to an Idempotency-Key; a day"),
+    RedisKey(
+        "response:{digest}", "string", "gateway", "cache Redis, sealed: an answer for those who ask for the cache"
+    ),
+    RedisKey("flight:{digest}", "string", "gateway", "cache Redis: who is fetching such an answer now; half a minute"),
     RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
     RedisKey(
         "epoch",

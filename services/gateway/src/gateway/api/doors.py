@@ -14,12 +14,12 @@ from common.telemetry.traces import trace_id_of
 from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.client import Client
 from gateway.api.models import list_models, may_use, one_model
+from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
 from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
-from gateway.pipeline import Pipeline
 from gateway.routing.personal import CREDENTIAL_HEADER, PersonalPlans
 from gateway.routing.plan import Plan, Planner
 from gateway.running import Running
@@ -69,7 +69,7 @@ class Doors:
     terms: TermsBook
     plans: Plans
     personal: PersonalPlans
-    pipeline: Pipeline
+    calls: CachedCalls
     recorder: Recorder
     counts: Counts
     writer: CallLogWriter
@@ -86,7 +86,7 @@ class Doors:
         request = parse_chat(await client.body(self.max_body_bytes, _BODY_SECONDS))
         call = await self._begin(client, key, request, began)
         try:
-            await self.pipeline.run(call)
+            await self.calls.run(call)
         finally:
             self._ended(call, "/v1/chat/completions")
 

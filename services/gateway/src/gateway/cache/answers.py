@@ -5,7 +5,8 @@ Taking down happens where messages leave for the server, so it is the same for e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,10 @@ from gateway.cache.sealed import MAX_ENTRY_BYTES
 from gateway.shapes import Header
 
 _PIECE_BYTES = 64 * 1024
+_COST = re.compile(rb'"x_tollgate":\{"cost_usd":"[0-9.]+"')
+_COST_HEADER = b"x-tollgate-cost-usd"
+# What belongs to the call that made an answer, and not to the answer.
+_OF_ITS_CALL = (b"x-request-id", b"x-ratelimit-", b"x-tollgate-cache")
 # What belongs to the page that asked and not to the answer.
 _OF_ITS_PAGE = (b"access-control-", b"vary")
 
@@ -43,9 +48,25 @@ class Answer(msgspec.Struct, frozen=True):
         """Send it again, under the request id that it had."""
         of_this_page = [header for header in client.extra_headers if header[0].startswith(_OF_ITS_PAGE)]
         await client.begin(self.status, [*self.headers, added, *of_this_page])
-        for start in range(0, len(self.body), _PIECE_BYTES):
-            await client.write(self.body[start : start + _PIECE_BYTES])
-        await client.end()
+        await _write(client, self.body)
+
+    async def give_anew(self, client: Client, added: Sequence[Header]) -> None:
+        """Send it as the answer to another call, which has cost nothing."""
+        kept = [
+            (name, b"0" if name == _COST_HEADER else value)
+            for name, value in self.headers
+            if not name.startswith(_OF_ITS_CALL)
+        ]
+        is_whole = any(name == b"content-length" for name, _ in kept)
+        body = self.body if is_whole else _COST.sub(b'"x_tollgate":{"cost_usd":"0"', self.body)
+        await client.begin(self.status, [*kept, *added, *client.extra_headers])
+        await _write(client, body)
+
+
+async def _write(client: Client, body: bytes) -> None:
+    for start in range(0, len(body), _PIECE_BYTES):
+        await client.write(body[start : start + _PIECE_BYTES])
+    await client.end()
 
 
 class Recording:

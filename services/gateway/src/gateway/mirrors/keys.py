@@ -28,6 +28,8 @@ class ApiKey:
     budget_nano: int
     allowed_models: frozenset[str] | None
     expires_at: datetime | None
+    cache_seconds: int = 0
+    """How old an answer from the response cache may be; 0: it is not used."""
 
     def is_valid(self, at: datetime, secret_expires_at: datetime | None) -> bool:
         """Whether the key, shown by a secret that expires then, counts at an instant."""
@@ -113,4 +115,5 @@ def _compile(snapshot: KeySnapshot) -> ApiKey:
         budget_nano=-1 if budget is None else nano_floor(budget),
         allowed_models=None if snapshot.allowed_models is None else frozenset(snapshot.allowed_models),
         expires_at=snapshot.expires_at,
+        cache_seconds=snapshot.cache_ttl_s or 0,
     )
