@@ -18,7 +18,7 @@ WITHOUT_ADDRESS = {"azure", "custom"}
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.type)
 def test_a_row_says_where_and_how_a_provider_is_called(row: ProviderRow) -> None:
     assert row.auth in AUTH_SCHEMES
-    assert row.env.endswith(("_API_KEY", "_TOKEN"))
+    assert row.env.endswith(("_API_KEY", "_TOKEN", "_BEARER_TOKEN_BEDROCK"))
     assert row.display_name
     if NEEDS_NO_KEY in row.flags:
         assert urlsplit(row.base_url).hostname == "localhost"

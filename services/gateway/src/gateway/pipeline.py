@@ -168,6 +168,7 @@ class Pipeline:
             outgoing,
             call.log.request_id,
             self.deadlines,
+            self.clock,
             streamed=call.request.streamed,
         )
         call.attempt.http_status = response.status

@@ -89,7 +89,7 @@ async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, s
         signer=TokenSigner(read_private_key(settings.jwt_private_key.reveal()), ISSUER, AUDIENCE),
         keyring=Keyring(settings.master_keys),
         marks=marks,
-        probes=Probes(client),
+        probes=Probes(client, clock),
         is_signup_open=settings.signup == "open",
         rules=settings.url_rules,
         simulator_url=settings.simulator_url,

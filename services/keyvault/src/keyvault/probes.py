@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx2
+from common.clock import Clock
 from common.http.guarded import guarded_client
-from common.providers.auth import AUTH_SCHEMES
+from common.providers.auth import AUTH_SCHEMES, signer_of
 from common.providers.registry import ProviderRow
 from common.secret import Secret
 from common.urls import ForbiddenUrl, UrlRules
@@ -25,9 +25,8 @@ ProbeStatus = Literal["ok", "refused", "rate_limited", "failed", "unreachable", 
 
 _DEADLINE_SECONDS = 10.0
 _MAX_BODY_BYTES = 8 << 20
-
-_PATHS: Mapping[str, str] = MappingProxyType({"openrouter": "/key"})
-"""Where the list of models is open to everybody, and so tells nothing of a key: what to ask instead."""
+_LISTS = ("data", "models", "modelSummaries")
+"""What providers call their list of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,9 @@ class ProbeResult:
 class Probes:
     """Calls providers with a client that is shared and closed elsewhere."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
+    def __init__(self, client: httpx2.AsyncClient, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
 
     @classmethod
     def client(cls, rules: UrlRules) -> httpx2.AsyncClient:
@@ -67,9 +67,12 @@ class Probes:
         return _judged(row, started, status, body)
 
     async def _get(self, row: ProviderRow, base_url: str, secret: Secret) -> tuple[int, bytes]:
+        url = row.probe_url(base_url)
+        parts = urlsplit(url)
+        sign = signer_of(row.auth, secret.reveal(), parts.netloc, "GET")
         shown = AUTH_SCHEMES[row.auth](secret.reveal())
+        shown += sign(parts.path, b"", self._clock.now()) if sign is not None else ()
         headers = {**dict(row.headers), **{name.decode(): value.decode() for name, value in shown}}
-        url = base_url + _PATHS.get(row.type, "/models")
         async with self._client.stream("GET", url, headers=headers) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -97,7 +100,7 @@ def _models(body: bytes) -> int | None:
         content: Any = json.loads(body)
     except ValueError:
         return None
-    listed = content.get("data") if isinstance(content, dict) else content
+    listed = next((content[name] for name in _LISTS if name in content), None) if isinstance(content, dict) else content
     return len(listed) if isinstance(listed, list) else None
 
 

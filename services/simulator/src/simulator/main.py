@@ -19,6 +19,8 @@ from simulator.records import CallRecords
 from simulator.settings import Settings, SettingsError, read_settings
 from simulator.wires import Speaker
 from simulator.wires.anthropic.wire import AnthropicSpeaker
+from simulator.wires.bedrock.wire import BedrockSpeaker
+from simulator.wires.cohere.wire import CohereSpeaker
 from simulator.wires.openai.rows import plain_row, rows
 from simulator.wires.openai.speaker import OpenAISpeaker
 from simulator.wires.openai.stream import StreamWriter
@@ -31,7 +33,12 @@ def create_app(settings: Settings) -> Simulator:
     """The application of these settings; its journal is opened when its server starts."""
     writer, journal, records = Writer(settings.seed), Journal(settings.journal), CallRecords()
     streams = StreamWriter(writer.words)
-    speakers: list[Speaker] = [AnthropicSpeaker(), *(OpenAISpeaker(row, streams) for row in rows())]
+    speakers: list[Speaker] = [
+        AnthropicSpeaker(),
+        BedrockSpeaker(),
+        CohereSpeaker(),
+        *(OpenAISpeaker(row, streams) for row in rows()),
+    ]
     rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()
     calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
 

@@ -12,10 +12,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-Wire = Literal["openai", "anthropic"]
+Wire = Literal["openai", "anthropic", "cohere", "bedrock"]
 """The languages that providers speak; each is one module of the gateway."""
 
-AuthScheme = Literal["bearer", "api-key", "x-api-key", "optional-bearer", "none"]
+AuthScheme = Literal["bearer", "api-key", "x-api-key", "optional-bearer", "aws", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
 
@@ -23,7 +23,7 @@ AuthScheme = Literal["bearer", "api-key", "x-api-key", "optional-bearer", "none"
 class ProviderRow:
     """One provider. `env` names the variable that usually holds its key; `flags` name its departures from the wire;
     `makes` are the beginnings of the names of its own models; `headers` go with every call, unless an instance has its own
-    of that name."""
+    of that name. A GET of `probe_url` tells whether a key is good."""
 
     type: str
     display_name: str
@@ -37,6 +37,12 @@ class ProviderRow:
     capabilities: tuple[str, ...] = ("chat",)
     makes: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    probe_path: str = "/models"
+    probe_host: tuple[str, str] = ("", "")
+
+    def probe_url(self, base_url: str) -> str:
+        """What to GET; `probe_host` is what stands in for a part of the base URL there."""
+        return base_url.replace(*self.probe_host, 1) + self.probe_path
 
 
 # flags
@@ -113,6 +119,7 @@ _ROWS = (
         display_name="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         env="OPENROUTER_API_KEY",
+        probe_path="/key",  # its list of models is open to everybody
         key_url="https://openrouter.ai/settings/keys",
         genai_prices_id="openrouter",
         flags=frozenset({MAX_TOKENS_ONLY}),
@@ -126,6 +133,30 @@ _ROWS = (
         genai_prices_id="deepseek",
         makes=("deepseek",),
         flags=frozenset({MAX_TOKENS_ONLY}),
+    ),
+    ProviderRow(
+        type="cohere",
+        display_name="Cohere",
+        wire="cohere",
+        base_url="https://api.cohere.com",
+        env="COHERE_API_KEY",
+        key_url="https://dashboard.cohere.com/api-keys",
+        genai_prices_id="cohere",
+        probe_path="/v1/models",
+        makes=("command", "c4ai-", "embed-", "rerank-"),
+    ),
+    ProviderRow(
+        type="bedrock",
+        display_name="Amazon Bedrock",
+        wire="bedrock",
+        base_url="https://bedrock-runtime.us-east-1.amazonaws.com",  # each region has its own
+        auth="aws",
+        env="AWS_BEARER_TOKEN_BEDROCK",
+        key_url="https://console.aws.amazon.com/bedrock/home#/api-keys",
+        genai_prices_id="aws",
+        probe_path="/foundation-models",
+        probe_host=("bedrock-runtime.", "bedrock."),
+        makes=("amazon.",),
     ),
     _openai(
         type="azure",

@@ -190,6 +190,17 @@ def completion(
     return Answer(_encode(told), usage, raw_usage, finish, identity[2], service_tier)
 
 
+def message_of(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that the deltas of a stream add up to."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for delta in deltas:
+        for name, value in delta.items():
+            message[name] = value if message.get(name) is None else message[name] + value
+    for call in message.get("tool_calls", ()):
+        del call["index"]
+    return message
+
+
 class ChatStream:
     """What decoders of translated streams share: framing, failures, and chunks as clients know them.
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from common.providers.registry import Wire as WireName
 
 from gateway.providers.wire import Wire
-from gateway.providers.wires import anthropic, openai
+from gateway.providers.wires import anthropic, bedrock, cohere, openai
 
 WIRES: Mapping[WireName, Wire] = MappingProxyType(
     {
@@ -26,6 +26,21 @@ WIRES: Mapping[WireName, Wire] = MappingProxyType(
             decode_stream=anthropic.StreamDecoder,
             decode_usage=anthropic.decode_usage,
             decode_error=anthropic.decode_error,
+        ),
+        "cohere": Wire(
+            encode_request=cohere.encode_request,
+            decode_response=cohere.decode_response,
+            decode_stream=cohere.StreamDecoder,
+            decode_usage=cohere.decode_usage,
+            decode_error=cohere.decode_error,
+        ),
+        "bedrock": Wire(
+            encode_request=bedrock.encode_request,
+            decode_response=bedrock.decode_response,
+            decode_stream=bedrock.StreamDecoder,
+            decode_usage=bedrock.decode_usage,
+            decode_error=bedrock.decode_error,
+            stream_type=bedrock.STREAM_TYPE,
         ),
     }
 )

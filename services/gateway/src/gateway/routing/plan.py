@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from common.contracts.snapshots import DeploymentSnapshot, ProviderSnapshot
-from common.providers.auth import AUTH_SCHEMES
+from common.providers.auth import AUTH_SCHEMES, Signer, signer_of
 from common.providers.registry import FLAGS_OF_HEADERS, NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
 from common.secret import Secret
 
@@ -33,6 +33,7 @@ class Deployment:
     origin: Origin
     path: bytes
     headers: bytes = field(repr=False)
+    sign: Signer | None = field(default=None, repr=False)
 
     @property
     def is_simulated(self) -> bool:
@@ -153,6 +154,7 @@ class Planner:
         if credential.on_simulator and self.simulator_url:
             base_url = simulated(self.simulator_url, row)
         origin, path = split_url(base_url.rstrip("/"))
+        secret = credential.secret.reveal()
         instance = {} if credential.is_own else provider.headers
         own = {**dict(row.headers), **{name.lower(): value for name, value in instance.items()}}
         return Deployment(
@@ -165,12 +167,13 @@ class Planner:
             path=path.rstrip(b"/"),
             headers=header_block(
                 [
-                    *AUTH_SCHEMES[row.auth](credential.secret.reveal()),
+                    *AUTH_SCHEMES[row.auth](secret),
                     (b"content-type", b"application/json"),
                     (b"accept-encoding", b"identity"),
                     *_encoded(own),
                 ]
             ),
+            sign=signer_of(row.auth, secret, origin.host_header.decode()),
         )
 
 

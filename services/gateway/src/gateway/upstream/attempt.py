@@ -6,6 +6,7 @@ with a good status whose body is still to be read.
 
 from __future__ import annotations
 
+from common.clock import Clock
 from common.providers.registry import ProviderRow
 
 from gateway.providers.errors import ProviderFailed
@@ -20,6 +21,7 @@ from gateway.upstream.client import (
     UpstreamRequest,
     UpstreamResponse,
     UpstreamTimeout,
+    header_block,
 )
 
 _MAX_ERROR_BYTES = 64 * 1024
@@ -31,17 +33,16 @@ async def open_attempt(
     outgoing: Outgoing,
     request_id: str,
     deadlines: Deadlines,
+    clock: Clock,
     *,
     streamed: bool,
 ) -> UpstreamResponse:
     """Send a request; the answer, its status 200 and of the expected kind. Raises ProviderFailed."""
-    request = UpstreamRequest(
-        b"POST",
-        deployment.origin,
-        deployment.path + outgoing.path.encode(),
-        deployment.headers + outgoing.headers + b"x-client-request-id: %b\r\n" % request_id.encode(),
-        outgoing.body,
-    )
+    target = deployment.path + outgoing.path.encode()
+    headers = deployment.headers + outgoing.headers + b"x-client-request-id: %b\r\n" % request_id.encode()
+    if deployment.sign is not None:
+        headers += header_block(deployment.sign(target.decode(), outgoing.body, clock.now()))
+    request = UpstreamRequest(b"POST", deployment.origin, target, headers, outgoing.body)
     try:
         response = await client.send(request, deadlines)
         if response.status != 200:

@@ -1,0 +1,44 @@
+"""Usage reports of the `bedrock` wire as disjoint buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.usage import Usage
+
+from gateway.providers.counting import count_of
+
+
+def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
+    """A usage report as disjoint buckets; None for what is no report.
+
+    `inputTokens` leaves out what was read from or written to the cache. Tokens that only the total shows were put out.
+    """
+    fresh, produced = count_of(raw.get("inputTokens")), count_of(raw.get("outputTokens"))
+    if fresh is None and produced is None:
+        return None
+    cached, written = count_of(raw.get("cacheReadInputTokens")) or 0, count_of(raw.get("cacheWriteInputTokens")) or 0
+    explained = (fresh or 0) + (produced or 0) + cached + written
+    unexplained = max(0, (count_of(raw.get("totalTokens")) or 0) - explained)
+    hour = min(_for_an_hour(raw), written)
+    served = raw.get("serverToolUsage")
+    return Usage(
+        input_tokens=fresh or 0,
+        cached_input_tokens=cached,
+        cache_write_5m_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        output_tokens=(produced or 0) + unexplained,
+        units={name: count for name, value in served.items() if (count := count_of(value))}
+        if isinstance(served, dict)
+        else {},
+    )
+
+
+def _for_an_hour(raw: Mapping[str, Any]) -> int:
+    details = raw.get("cacheDetails")
+    return sum(
+        count_of(detail.get("inputTokens")) or 0
+        for detail in (details if isinstance(details, list) else ())
+        if isinstance(detail, dict) and detail.get("ttl") == "1h"
+    )
