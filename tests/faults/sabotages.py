@@ -45,15 +45,15 @@ SABOTAGES = (
         "free a hold by time",
         "gateway killed",
         f"{_LIMITS}/admit.lua",
-        "redis.call('INCRBY', held_key,",
-        "redis.call('PEXPIRE', hold_key, 3000)\nredis.call('INCRBY', held_key,",
+        "redis.call('ZADD', 'holds', now + lease, name)\nreturn { 'ok', epoch, output,",
+        "redis.call('ZADD', 'holds', now + lease, name)\nredis.call('PEXPIRE', hold_key, 3000)\nreturn { 'ok', epoch, output,",
     ),
     Sabotage(
         "no fence",
         "redis emptied",
         f"{_LIMITS}/admit.lua",
-        "if redis.call('EXISTS', 'epoch') == 0 then return { 'closed' } end",
-        "",
+        "if not epoch then return { 'closed' } end",
+        "epoch = epoch or ''",
     ),
     Sabotage("a bus that does not sync", "power cut of nats", undurable=("nats",)),
     Sabotage("a Redis that syncs each second", "power cut of redis", undurable=("redis",)),
@@ -61,22 +61,22 @@ SABOTAGES = (
         "settle twice",
         "nothing",
         f"{_LIMITS}/settle.lua",
-        "if cost > 0 then redis.call('INCRBY', 'cost:' .. hold[1], string.format('%.0f', cost)) end",
-        "redis.call('INCRBY', 'cost:' .. hold[1], string.format('%.0f', 2 * cost))",
+        "  if is_same and added ~= '0' then redis.call('INCRBY', 'cost:' .. suffix, added) end\n",
+        "  if is_same and added ~= '0' then redis.call('INCRBY', 'cost:' .. suffix, 2 * added) end\n",
     ),
     Sabotage(
         "forget the hold at settlement",
         "nothing",
         f"{_LIMITS}/settle.lua",
-        "redis.call('DECRBY', 'held:' .. hold[1], hold[2])",
+        "  redis.call('DECRBY', 'held:' .. suffix, freed)\n",
         "",
     ),
     Sabotage(
         "what is held does not count",
         "nothing",
         f"{_LIMITS}/admit.lua",
-        "if budget >= 0 and spent + held + wanted > budget then",
-        "if budget >= 0 and spent + wanted > budget then",
+        "local spent, held = tonumber(found[#counted + 4] or 0), tonumber(found[#counted + 5] or 0)",
+        "local spent, held = tonumber(found[#counted + 4] or 0), 0",
     ),
     Sabotage(
         "say the end before it is recorded",
@@ -129,10 +129,11 @@ SABOTAGES = (
         "open while Redis is away",
         "redis killed",
         f"{_GATEWAY}/pipeline.py",
-        '            decided = Refused("closed")\n',
-        "            from gateway.limits.limiter import Admitted as _A\n\n"
-        "            month = call.log.started_at.strftime('%Y-%m')\n"
-        "            decided = _A(month, 0, 0, -1, most, claim.input_nano + most * 60_000, -1)\n",
+        '            self.leases.never_sent(claim.request_id, claim.attempt)\n            return Refused("closed")\n',
+        "            counters = claim.terms.counters(claim.place, int(call.log.started_at.timestamp() * 1000))\n"
+        "            held = claim.input_nano + claim.output_tokens * 60_000\n"
+        "            blank = tuple((0, 0) for _ in counters.rules)\n"
+        "            admitted = Admitted('', claim.output_tokens, held, 0, -1, 0, -1, blank, counters)\n",
     ),
     Sabotage(
         "the reaper settles and tells nobody",
@@ -172,9 +173,9 @@ SABOTAGES = (
     Sabotage(
         "the gateway's own clock decides the month",
         "clock in another month",
-        f"{_GATEWAY}/pipeline.py",
-        "        log.period = admitted.period\n",
-        '        log.period = log.started_at.strftime("%Y-%m")\n',
+        f"{_LIMITS}/admit.lua",
+        "if now < tonumber(ARGV[5]) or now >= tonumber(ARGV[6]) then return { 'clock', now } end\n",
+        "",
     ),
     Sabotage(
         "replies of Redis in any order",
