@@ -23,6 +23,7 @@ from common.money import NANO
 from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from .journals import Counters, Event, KeyTerms, Line, ProviderCall
 
@@ -65,7 +66,10 @@ class Reader:
             await client.aclose()
         bus = await connect(self._nats_url, "faults")
         try:
-            info = await bus.jetstream.consumer_info("USAGE", "billing")
+            try:
+                info = await bus.jetstream.consumer_info("USAGE", "billing")
+            except NotFoundError:
+                return True
             return not info.num_pending and not info.num_ack_pending
         finally:
             await bus.close()
@@ -187,7 +191,10 @@ def event_of(body: bytes, sequence: int, stored_at: float) -> Event | None:
 
 async def _read_stream(bus: Bus, stream: str, first: int) -> list[Msg]:
     """All messages from a sequence on."""
-    info = await bus.jetstream.stream_info(stream)
+    try:
+        info = await bus.jetstream.stream_info(stream)
+    except NotFoundError:  # the whole stream is lost, and with it everything it held
+        return []
     if info.state.last_seq < first:
         return []
     config = ConsumerConfig(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 
 import redis
@@ -19,6 +20,7 @@ from .journals import Disturbance
 from .proxy import Link, Mode
 from .stack import GATEWAYS, SIDES, Stack
 
+# Each kind sleeps for shares of its round, so that a longer round has the same shape.
 BEYOND_THE_LEASE_SECONDS = 36.0
 """Longer than a hold's lease and than a delivery waits for its acknowledgement (30 s each)."""
 
@@ -51,6 +53,15 @@ class Nemesis:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """A workload of its own: so many clients at once on one budget (dollars), who come again when told to."""
+
+    clients: int
+    budget: Decimal
+    tries: int = 25
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of fault. `disk`: what its servers' files must lie on. `before`: what is done before clients begin."""
 
@@ -59,6 +70,7 @@ class Kind:
     disk: DiskKind = "ordinary"
     before: Callable[[Stack], None] | None = None
     rebuilds: bool = False
+    crowd: Crowd | None = None
 
 
 def _nothing(nemesis: Nemesis) -> None:
@@ -109,11 +121,15 @@ def _paused_beyond_the_lease(nemesis: Nemesis) -> None:
 
 def _redis_emptied(nemesis: Nemesis) -> None:
     nemesis.sleep(0.3, 0.5)
+    _redis_emptied_now(nemesis)
+    nemesis.sleep(0.3, 0.4)
+
+
+def _redis_emptied_now(nemesis: Nemesis) -> None:
     with nemesis.disturbing("emptied", "redis"):
         client = redis.from_url(nemesis.stack.server_url("redis"))
         client.flushall()
         client.close()
-    nemesis.sleep(0.3, 0.4)
 
 
 def _redis_lost(nemesis: Nemesis) -> None:
@@ -244,6 +260,16 @@ def _rolling_restart(nemesis: Nemesis) -> None:
         nemesis.stack.wait_ready()
 
 
+def _gateway_killed_and_redis_emptied(nemesis: Nemesis) -> None:
+    nemesis.sleep(0.12, 0.16)
+    name = nemesis.pick(*GATEWAYS)
+    with nemesis.disturbing("kill", name):
+        nemesis.stack.kill(name)
+    nemesis.stack.restart(name)
+    nemesis.sleep(0.12, 0.16)
+    _redis_emptied_now(nemesis)
+
+
 def _set(links: list[Link], mode: Mode) -> None:
     for link in links:
         link.set_mode(mode)
@@ -275,6 +301,7 @@ KINDS = (
     Kind("provider cut", _provider_cut),
     Kind("redelivered to three", _redelivered),
     Kind("rolling restart", _rolling_restart),
+    Kind("a thousand on a dollar", _gateway_killed_and_redis_emptied, crowd=Crowd(1_000, Decimal(1))),
     Kind("disk of nats full", _disk_full("nats"), disk="small"),
     Kind("disk of redis full", _disk_full("redis"), disk="small"),
     Kind("disk of postgres full", _disk_full("postgres"), disk="small"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from .workload import orders_of, run
 
 BUDGETS = (None, None, Decimal("0.04"), Decimal("0.08"), None)
 """Of the keys of a round, in dollars a month; the last key is revoked midway."""
+_CROWD_SECONDS = 0.5
 _REST_SECONDS = 120.0
 _REST_POLL_SECONDS = 0.5
 
@@ -68,14 +69,18 @@ class Rounds:
         """One round of one kind of fault."""
         began = time.monotonic()
         stack = self._stack
-        keys = self._make_keys()
+        keys = self._make_keys(BUDGETS if kind.crowd is None else (kind.crowd.budget,))
         if kind.before is not None:
             kind.before(stack)
         nemesis = Nemesis(stack, Random(f"nemesis {kind.name} {seed}"), seconds)
         seen: list[ClientCall] = []
         month = datetime.now(UTC).strftime("%Y-%m")
         with self._sampling(keys, month) as sampler:
-            work = stack.loop.start(self._work(keys, seed, calls, seconds, seen))
+            if kind.crowd is None:
+                work = stack.loop.start(self._work(keys, seed, calls, seconds, seen))
+            else:
+                orders = orders_of(seed, kind.crowd.clients, _CROWD_SECONDS, sorted(keys))
+                work = stack.loop.start(run(orders, keys, stack.gateways(), seen.append, kind.crowd.tries))
             kind.act(nemesis)
             while not work.done():
                 self._say(f"{len(seen)}/{calls} calls")
@@ -89,11 +94,11 @@ class Rounds:
         evidence = _evidence(keys, seen, provider, system, sampler, nemesis, month, rebuilt, drained=drained)
         return _outcome(kind, seed, evidence, time.monotonic() - began)
 
-    def _make_keys(self) -> dict[str, KeyTerms]:
+    def _make_keys(self, budgets: Sequence[Decimal | None]) -> dict[str, KeyTerms]:
         """Fresh keys by a name of their own: `open-0`, `small-2` …"""
         keys = {}
         with self._stack.as_admin() as admin:
-            for number, budget in enumerate(BUDGETS):
+            for number, budget in enumerate(budgets):
                 members = {"name": f"faults {number}", "rate_limit": 100_000}
                 members |= {} if budget is None else {"monthly_budget": str(budget)}
                 made = admin.call("POST", "/api/v1/keys", members)

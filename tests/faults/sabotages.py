@@ -46,7 +46,8 @@ SABOTAGES = (
         "gateway killed",
         f"{_LIMITS}/admit.lua",
         "redis.call('ZADD', 'holds', now + lease, name)\nreturn { 'ok', epoch, output,",
-        "redis.call('ZADD', 'holds', now + lease, name)\nredis.call('PEXPIRE', hold_key, 3000)\nreturn { 'ok', epoch, output,",
+        "redis.call('ZADD', 'holds', now + lease, name)\nredis.call('PEXPIRE', hold_key, 3000)\n"
+        "return { 'ok', epoch, output,",
     ),
     Sabotage(
         "no fence",

@@ -160,6 +160,15 @@ def test_every_promise_has_been_seen_broken() -> None:
     assert {name for name, _ in WRONG.values()} == set(INVARIANTS)
 
 
+def test_nobody_knows_a_call_whose_gateway_and_hold_were_lost_together() -> None:
+    killed = Disturbance("kill", frozenset({"gateway-a"}), AT + 0.2, AT + 0.3)
+    emptied = Disturbance("emptied", frozenset({"redis"}), AT + 2, AT + 2)
+    unknown = replace(SOUND, events=[], calls=[], lines=[], sequences=[], counters={}, rebuilt=None)
+    assert "I2" in broken(replace(unknown, disturbances=[killed]))
+    assert "I2" in broken(replace(unknown, disturbances=[emptied]))
+    assert "I2" not in broken(replace(unknown, disturbances=[killed, emptied]))
+
+
 def test_a_late_event_is_forgiven_while_the_bus_was_disturbed() -> None:
     disturbed = Disturbance("kill", frozenset({"nats"}), AT, AT + 0.5)
     late = replace(SOUND, events=[replace(EVENT, stored_at=AT + 9)], disturbances=[disturbed])

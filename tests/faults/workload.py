@@ -14,6 +14,7 @@ from .journals import ClientCall, KeyTerms
 
 WORDS = ("river", "lantern", "orchard", "copper", "winter", "signal", "harbour", "meadow")
 
+_AGAIN_SECONDS = 1.0
 HANG_UP_SHARE = 0.15
 STREAMED_SHARE = 0.6
 OPEN_ENDED_SHARE = 0.3
@@ -50,14 +51,21 @@ async def run(
     keys: Mapping[str, KeyTerms],
     gateways: list[tuple[str, int]],
     on_end: Callable[[ClientCall], None],
+    tries: int = 1,
 ) -> None:
-    """Carry out the orders, each at its time; every ended call is told."""
+    """Carry out the orders, each at its time; every ended call is told. A client that is told to try again waits a
+    second and does, `tries` times in all."""
     loop = asyncio.get_running_loop()
     began = loop.time()
 
     async def carry_out(order: Order) -> None:
         await asyncio.sleep(max(0.0, began + order.at_seconds - loop.time()))
-        key = keys[order.key]
-        on_end(await place(order, key.secret, key.id, gateways))
+        for _ in range(tries):
+            key = keys[order.key]
+            seen = await place(order, key.secret, key.id, gateways)
+            on_end(seen)
+            if seen.retry_after is None:
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     await asyncio.gather(*map(carry_out, orders))
