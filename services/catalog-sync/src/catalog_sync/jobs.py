@@ -80,6 +80,7 @@ class Upkeep:
 
     async def _begin(self) -> bool:
         await self._catalog.make_default_providers()
+        await self._catalog.make_default_tiers()
         await self._compare()
         sync, _ = await self._catalog.sync(FIRST_SOURCE)
         if sync.error is None:

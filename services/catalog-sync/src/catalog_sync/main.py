@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
-from catalog_sync.api import aliases, models, providers, quarantine
+from catalog_sync.api import aliases, models, providers, quarantine, tiers
 from catalog_sync.consumers import usage_handler
 from catalog_sync.flows import CatalogSync
 from catalog_sync.jobs import Schedule, Upkeep
@@ -72,7 +72,7 @@ def create_app(
 
     app = create_api("Tollgate catalog-sync", lifespan, registry)
     app.add_exception_handler(asyncpg.DataError, _render_unstorable)
-    for router in (quarantine.router, models.router, providers.router, aliases.router):
+    for router in (quarantine.router, models.router, providers.router, aliases.router, tiers.router):
         app.include_router(router)
     return app
 

@@ -40,6 +40,7 @@ OWNERS: Mapping[str, str] = {
     "/api/v1/llm/models": "catalog-sync",
     "/api/v1/providers": "catalog-sync",
     "/api/v1/aliases": "catalog-sync",
+    "/api/v1/tiers": "catalog-sync",
     "/api/v1/billing": "billing",
     "/api/budgets": "billing",
     "/api/costs": "analytics",

@@ -211,3 +211,11 @@ class AliasSnapshot(Snapshot):
     deployments: tuple[DeploymentSnapshot, ...]
     strategy: str = "priority"
     enabled: bool = True
+
+
+class AccountTierSnapshot(Snapshot):
+    """bucket `catalog`, key `tier.<name>`: which models the keys of an account tier may call, as patterns
+    `<provider type>/<name>` where `*` stands for anything. A tier without a snapshot is not restricted."""
+
+    tier: AccountTier
+    allowed: tuple[str, ...]

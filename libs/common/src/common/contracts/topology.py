@@ -138,7 +138,7 @@ KEYS_BUCKET = Bucket(
 )
 SESSIONS_BUCKET = Bucket("sessions", "keyvault", holds="public keys that session tokens are verified with; revocations")
 CREDENTIALS_BUCKET = Bucket("credentials", "keyvault", holds="which version of which secret a provider is called with")
-CATALOG_BUCKET = Bucket("catalog", "catalog-sync", holds="providers, models with dated prices, aliases")
+CATALOG_BUCKET = Bucket("catalog", "catalog-sync", holds="providers, models with dated prices, aliases, tier rules")
 BUDGETS_BUCKET = Bucket("budgets", "billing", holds="budgets beyond the monthly ones of keys, users and teams")
 
 BUCKETS = (KEYS_BUCKET, SESSIONS_BUCKET, CREDENTIALS_BUCKET, CATALOG_BUCKET, BUDGETS_BUCKET)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from common.contracts.snapshots import (
+    AccountTierSnapshot,
     AliasSnapshot,
     DeploymentSnapshot,
     ModelSnapshot,
@@ -23,6 +24,7 @@ from catalog_sync.domain.aliases import Alias
 from catalog_sync.domain.models import PricedModel
 from catalog_sync.domain.prices import effective
 from catalog_sync.domain.providers import Provider
+from catalog_sync.domain.tiers import TierRule
 
 
 def model_key(model_id: str) -> str:
@@ -38,6 +40,16 @@ def provider_key(provider_id: str) -> str:
 def alias_key(alias_id: str) -> str:
     """The bucket's key of an alias."""
     return f"alias.{alias_id}"
+
+
+def tier_key(tier: str) -> str:
+    """The bucket's key of an account tier."""
+    return f"tier.{tier}"
+
+
+def tier_snapshot(rule: TierRule) -> AccountTierSnapshot:
+    """An account tier's rule."""
+    return AccountTierSnapshot(tier=rule.tier, allowed=rule.allowed)
 
 
 def model_snapshot(priced: PricedModel) -> ModelSnapshot:

@@ -11,10 +11,11 @@ from catalog_sync.flows.prices import PriceFlows
 from catalog_sync.flows.providers import ProviderFlows
 from catalog_sync.flows.quarantine import QuarantineFlows
 from catalog_sync.flows.syncs import SyncFlows
+from catalog_sync.flows.tiers import TierFlows
 
 
-class CatalogSync(ProviderFlows, AliasFlows, ModelFlows, PriceFlows, QuarantineFlows, SyncFlows):
-    """Providers, models with their dated prices, aliases, and the syncs that keep them true.
+class CatalogSync(ProviderFlows, AliasFlows, ModelFlows, PriceFlows, QuarantineFlows, TierFlows, SyncFlows):
+    """Providers, models with their dated prices, aliases, tier rules, and the syncs that keep them true.
 
     A write returns, beside its result, the id of its last outbox row, for whoever waits until its effect is told.
     """

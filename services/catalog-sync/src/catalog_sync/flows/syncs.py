@@ -25,11 +25,12 @@ from catalog_sync.domain.snapshots import alias_key, alias_snapshot, provider_ke
 from catalog_sync.domain.syncs import SeenModel, Sighting, Sync, by_model
 from catalog_sync.domain.vetting import Held, Known, Vetted, confirmed, held_gone, vet
 from catalog_sync.flows.messages import synced, told_of
+from catalog_sync.flows.tiers import tier_told
 from catalog_sync.flows.transactions import Transactions, audited
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.own_list import OWN_LIST, OwnLists
 from catalog_sync.sources.source import Source, SourceUnreadable
-from catalog_sync.store import aliases, models, prices, providers, readings, syncs
+from catalog_sync.store import aliases, models, prices, providers, readings, syncs, tiers
 from catalog_sync.store.kept_lists import KeptLists
 from catalog_sync.store.turns import waiting_snapshots
 
@@ -237,4 +238,5 @@ async def _everything(connection: Connection) -> list[Message]:
         *(snapshot(bucket, provider_key(one.id), provider_snapshot(one)) for one in instances),
         *(message for one in await _ours(connection) for message in told_of(one)),
         *(snapshot(bucket, alias_key(one.id), alias_snapshot(one)) for one in named),
+        *(tier_told(rule) for rule in await tiers.all_tiers(connection)),
     ]

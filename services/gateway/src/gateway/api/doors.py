@@ -22,6 +22,7 @@ from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
 from gateway.routing.personal import CREDENTIAL_HEADER, PersonalPlans
 from gateway.routing.plan import Plan, Planner
+from gateway.routing.tiers import within
 from gateway.running import Running
 from gateway.shapes import Refusal
 
@@ -150,6 +151,14 @@ class Doors:
             raise Refusal("model_not_found", request.model, param="model", model=request.model)
         if not plan.deployments:
             raise Refusal("provider_not_configured", plan.missing[0].display_name, model=request.model)
+        plan = within(plan, self.plans.planner.catalog.tiers, key.tier)
+        if plan is None:
+            raise Refusal(
+                "model_not_allowed",
+                f"the {key.tier} tier does not allow {request.model}",
+                param="model",
+                model=request.model,
+            )
         record = CallLog(
             request_id=client.request_id,
             trace_id=trace_id_of(client.headers.get(b"traceparent", b"").decode("latin-1")),

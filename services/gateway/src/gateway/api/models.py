@@ -14,17 +14,19 @@ from common.providers.registry import PROVIDERS, makers_of
 from gateway.mirrors.catalog import Model
 from gateway.mirrors.keys import ApiKey
 from gateway.routing.plan import Planner
+from gateway.routing.tiers import within
 
 
 def list_models(planner: Planner, key: ApiKey) -> bytes:
     """The list for a key."""
-    listed = {one["id"]: one for one in (*_models(planner), *_aliases(planner)) if may_use(key, one["id"])}
+    listed = {one["id"]: one for one in (*_models(planner, key), *_aliases(planner, key)) if may_use(key, one["id"])}
     return msgspec.json.encode({"object": "list", "data": [listed[name] for name in sorted(listed)]})
 
 
 def one_model(planner: Planner, key: ApiKey, name: str) -> bytes | None:
     """One model, by any name that a call may use; None when the key cannot call it."""
     plan = planner.plan(name) if may_use(key, name) else None
+    plan = plan and within(plan, planner.catalog.tiers, key.tier)
     if plan is None or not plan.deployments:
         return None
     first = plan.deployments[0]
@@ -37,7 +39,7 @@ def may_use(key: ApiKey, name: str) -> bool:
     return key.allowed_models is None or name in key.allowed_models
 
 
-def _models(planner: Planner) -> list[dict[str, Any]]:
+def _models(planner: Planner, key: ApiKey) -> list[dict[str, Any]]:
     callable_types = {
         model.provider_type
         for model in planner.catalog.models()
@@ -47,11 +49,14 @@ def _models(planner: Planner) -> list[dict[str, Any]]:
         _model(_name(planner, model), model.created, model.provider_type)
         for model in planner.catalog.models()
         if model.provider_type in callable_types
+        and planner.catalog.tiers.allows(key.tier, model.provider_type, model.name)
     ]
 
 
-def _aliases(planner: Planner) -> list[dict[str, Any]]:
-    plans = {alias.alias: planner.plan(alias.alias) for alias in planner.catalog.aliases()}
+def _aliases(planner: Planner, key: ApiKey) -> list[dict[str, Any]]:
+    tiers = planner.catalog.tiers
+    made = {alias.alias: planner.plan(alias.alias) for alias in planner.catalog.aliases()}
+    plans = {name: plan and within(plan, tiers, key.tier) for name, plan in made.items()}
     return [_model(name, 0, "tollgate") for name, plan in plans.items() if plan is not None and plan.deployments]
 
 

@@ -1,4 +1,4 @@
-"""The catalog: providers, models with their dated prices, aliases; indexed the ways a call asks for them."""
+"""The catalog: providers, models with their dated prices, aliases, tier rules; indexed the ways a call asks for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from common.contracts.snapshots import AliasSnapshot, ModelSnapshot, ProviderSnapshot
 from common.pricing import FALLBACK, Price, in_force
+
+from gateway.mirrors.tiers import Tiers
 
 T = TypeVar("T")
 
@@ -40,6 +42,7 @@ class Catalog:
         self._aliases: dict[str, AliasSnapshot] = {}
         self._by_name: dict[str, dict[str, Model]] = {}
         self._names: dict[str, tuple[str, ...]] = {}
+        self.tiers = Tiers()
         self.generation = 0
 
     def apply(self, key: str, body: bytes | None) -> None:
@@ -51,6 +54,8 @@ class Catalog:
             self._put(self._aliases, thing_id, AliasSnapshot.model_validate_json(body) if body else None)
         elif kind == "model":
             self._put_model(thing_id, ModelSnapshot.model_validate_json(body) if body else None)
+        elif kind == "tier":
+            self.tiers.apply(thing_id, body)
         self.generation += 1
 
     def alias(self, name: str) -> AliasSnapshot | None:
