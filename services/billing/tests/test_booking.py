@@ -192,4 +192,5 @@ async def test_the_auditor_finds_lines_that_somebody_slipped_in(
         "month_equals_ledger": 1,
         "counter_equals_charges": 0,
         "provider_days_equal_ledger": 0,
+        "statement_equals_ledger": 0,
     }

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _ADMISSION_SECONDS = 1.0
 _TELL_SECONDS = 0.1
 _SWEEP_SECONDS = 60.0
+_CLOSE_SECONDS = 600.0
 _AUDIT_SHARE = 0.05
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
 
@@ -62,6 +63,23 @@ class OtherTeller:
                 log.warning("counters_wait", error=type(error).__name__)
                 await asyncio.sleep(_ADMISSION_SECONDS)
             await asyncio.sleep(_TELL_SECONDS)
+
+
+class Closer:
+    """Closes months some days after they ended."""
+
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
+
+    async def run(self) -> None:
+        """Look every now and then until cancelled; an outage is waited out."""
+        while True:
+            try:
+                while await self._billing.statements.close_due() is not None:
+                    pass
+            except _OUTAGES as error:
+                log.warning("closing_waits", error=type(error).__name__)
+            await asyncio.sleep(_CLOSE_SECONDS)
 
 
 class Auditor:

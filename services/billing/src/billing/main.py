@@ -16,11 +16,11 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from billing.api import budgets, dry_runs, ledger, summary
+from billing.api import budgets, dry_runs, ledger, reconciliations, statements, summary
 from billing.consumers import KeyNames, usage_handler
 from billing.flows import Billing
 from billing.flows.known import Known
-from billing.jobs import AdmissionKeeper, Auditor, JobMetrics, OtherTeller
+from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller
 from billing.settings import BillingSettings
 from billing.store.counters import open_counters
 
@@ -52,6 +52,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             backbone.tasks.start("catalog", Mirror(backbone.bus, CATALOG_BUCKET.name, known.apply_model).run())
             backbone.tasks.start("key_names", names.run())
             backbone.tasks.start("others", OtherTeller(billing, clock).run())
+            backbone.tasks.start("statements", Closer(billing).run())
             backbone.tasks.start("admission", AdmissionKeeper(billing, metrics, clock).run())
             backbone.tasks.start("audit", Auditor(billing, metrics, clock, settings.audit_seconds).run())
             yield
@@ -61,6 +62,8 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
     app.include_router(ledger.router)
     app.include_router(budgets.router)
     app.include_router(dry_runs.router)
+    app.include_router(statements.router)
+    app.include_router(reconciliations.router)
     return app
 
 

@@ -28,6 +28,7 @@ class Findings:
     months_off_count: int
     counters_off_count: int = 0
     days_off_count: int = 0
+    statements_off_count: int = 0
     unbalanced: list[UUID] = field(default_factory=list)
     months_off: list[MonthOff] = field(default_factory=list)
 
@@ -40,6 +41,7 @@ class Findings:
             "month_equals_ledger": self.months_off_count,
             "counter_equals_charges": self.counters_off_count,
             "provider_days_equal_ledger": self.days_off_count,
+            "statement_equals_ledger": self.statements_off_count,
         }
 
 

@@ -21,6 +21,8 @@ from billing.flows.budgets import Budgets
 from billing.flows.dry_runs import DryRuns
 from billing.flows.known import Known
 from billing.flows.others import Others
+from billing.flows.reconciling import Reconciling
+from billing.flows.statements import Statements
 from billing.store import audit, entries, months
 from billing.store.counters import Counters
 
@@ -39,6 +41,8 @@ class Billing:
         self.books = Books(pool, self.others, clock)
         self.budgets = Budgets(pool, counters, self.others, clock)
         self.dry_runs = DryRuns(pool, counters, known or Known(), clock)
+        self.statements = Statements(pool, clock)
+        self.reconciling = Reconciling(pool, known or Known(), clock)
         self.admission = Admission(pool, jetstream, counters, self.others, clock)
 
     async def record_usage(self, events: Sequence[tuple[int, Charge]]) -> None:
@@ -71,4 +75,5 @@ class Billing:
             off_count, off = await audit.months_off(connection, _EXAMPLES)
             counters_off = await audit.counters_off(connection)
             days_off = await audit.days_off(connection)
-        return Findings(total, unbalanced_count, off_count, counters_off, days_off, unbalanced, off)
+            statements_off = await audit.statements_off(connection)
+        return Findings(total, unbalanced_count, off_count, counters_off, days_off, statements_off, unbalanced, off)

@@ -40,13 +40,15 @@ class Books:
 
 async def book_batch(connection: Connection, events: Sequence[tuple[int, Charge]], at: datetime) -> list[Total]:
     """Book a batch in the caller's transaction; the counters whose `other` part has changed."""
-    epoch = await locks.share_counters(connection)
+    present = await locks.share_counters(connection)
     claimed = await charges.claim_events(connection, [(c.event_id, sequence) for sequence, c in events], at)
     fresh = ledger.unseen([charge for _, charge in events], claimed)
     if not fresh:
         return []
-    booking = await _write_charges(connection, fresh, epoch, at)
-    await _write_sums(connection, booking, at)
+    booking = await _write_charges(connection, fresh, present.epoch, at)
+    if booking.entries:
+        await entries.append(connection, booking.entries, at, present.closed)
+    await _write_sums(connection, booking)
     return await count_changes(connection, booking.changes, at)
 
 
@@ -84,9 +86,7 @@ async def _write_charges(connection: Connection, fresh: Sequence[Charge], epoch:
     return booking
 
 
-async def _write_sums(connection: Connection, booking: Booking, at: datetime) -> None:
-    if booking.entries:
-        await entries.append(connection, booking.entries, at)
+async def _write_sums(connection: Connection, booking: Booking) -> None:
     if booking.months:
         await months.add(connection, booking.months)
     if booking.days:

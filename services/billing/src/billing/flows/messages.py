@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from common.contracts.billing import BUDGET_THRESHOLD_REACHED, BudgetThresholdReached
+from common.contracts.billing import (
+    BILL_RECONCILED,
+    BUDGET_THRESHOLD_REACHED,
+    BillReconciled,
+    BudgetThresholdReached,
+)
 from common.contracts.topology import BUDGETS_BUCKET
 from common.ids import derived_id
 from common.money import Money
 from common.postgres.outbox import Message, event, removal, snapshot
 
 from billing.domain.budgets import Budget
+from billing.store.reconciliations import Reconciliation
 from billing.store.totals import Total
 
 SOURCE = "/billing"
@@ -40,3 +46,22 @@ def threshold_reached(budget: Budget, total: Total, percent: int, at: datetime) 
     )
     event_id = derived_id("threshold", budget.id, total.counter.period, str(percent))
     return event("billing.budget.threshold", BUDGET_THRESHOLD_REACHED, event_id, at, SOURCE, told)
+
+
+def reconciled(found: Reconciliation, at: datetime) -> Message:
+    """A bill was held against the ledger, or its drift accepted."""
+    is_accepted = found.accepted_at is not None
+    told = BillReconciled(
+        reconciliation_id=found.id,
+        provider_type=found.provider_type,
+        first_day=found.first_day,
+        last_day=found.last_day,
+        billed_usd=Money(found.billed if found.billed is not None else found.booked),
+        booked_usd=Money(found.booked),
+        drift_usd=Money(found.drift),
+        is_alarming=found.is_alarming,
+        rows_off=found.rows_off,
+        is_accepted=is_accepted,
+    )
+    event_id = derived_id("reconciled", found.id, "accepted" if is_accepted else "uploaded")
+    return event("billing.reconciled", BILL_RECONCILED, event_id, at, SOURCE, told)

@@ -75,3 +75,17 @@ async def days_off(connection: Connection) -> int:
             timeout=AUDIT_SECONDS,
         )
     )
+
+
+async def statements_off(connection: Connection) -> int:
+    """How many closed statements hold another total than the lines that stand in them."""
+    return int(
+        await connection.fetchval(
+            "WITH lines AS (SELECT coalesce(stated_year, year) AS year, coalesce(stated_month, month) AS month, account,"
+            " sum(amount) AS total FROM ledger_entries GROUP BY 1, 2, 3)"
+            " SELECT count(*) FROM closed_months JOIN lines USING (year, month)"
+            " FULL JOIN statements USING (year, month, account)"
+            " WHERE coalesce(lines.total, 0) <> coalesce(statements.total, 0)",
+            timeout=AUDIT_SECONDS,
+        )
+    )

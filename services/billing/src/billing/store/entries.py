@@ -10,6 +10,7 @@ from common.postgres.pool import Connection
 
 from billing.domain.charges import Month
 from billing.domain.ledger import Entry
+from billing.domain.statements import stated_in
 from billing.domain.views import LedgerFilter, LedgerLine
 
 _COLUMNS = (
@@ -23,20 +24,20 @@ _COLUMNS = (
     "month",
     "occurred_at",
     "booked_at",
+    "stated_year",
+    "stated_month",
 )
 
 
-async def append(connection: Connection, entries: Sequence[Entry], at: datetime) -> None:
-    """Append lines; the database refuses a transaction whose lines do not sum to zero.
+async def append(connection: Connection, entries: Sequence[Entry], at: datetime, closed: Month | None) -> None:
+    """Append lines; the database refuses a transaction whose lines do not sum to zero. Those of a month up to `closed`
+    stand in the statement of the month after it.
 
     Copied in, which is cheaper than an INSERT of arrays; the triggers see it as one statement just the same.
     """
     await connection.copy_records_to_table(
         "ledger_entries",
-        records=[
-            (e.event_id, e.account, e.amount, e.kind, e.request_id, e.event_id, *e.month, e.occurred_at, at)
-            for e in entries
-        ],
+        records=[(*_values(entry), at, *_stated(entry.month, closed)) for entry in entries],
         columns=_COLUMNS,
     )
 
@@ -46,7 +47,7 @@ async def newest(connection: Connection, wanted: LedgerFilter, before: int | Non
     rows = await connection.fetch(
         "SELECT e.id, e.transaction_id, e.account, e.amount, e.kind, e.request_id, e.event_id, e.year, e.month,"
         " e.occurred_at, e.booked_at"
-        " FROM ledger_entries AS e JOIN charges AS c USING (request_id)"
+        " FROM ledger_entries AS e LEFT JOIN charges AS c USING (request_id)"
         " WHERE ($1::text IS NULL OR c.api_key_id = $1) AND ($2::text IS NULL OR c.user_id = $2)"
         " AND ($3::text IS NULL OR e.request_id = $3) AND ($4::bigint IS NULL OR e.id < $4)"
         " ORDER BY e.id DESC LIMIT $5",
@@ -57,6 +58,17 @@ async def newest(connection: Connection, wanted: LedgerFilter, before: int | Non
         limit,
     )
     return [_line(row) for row in rows]
+
+
+def _values(entry: Entry) -> tuple[object, ...]:
+    event_id, request_id, account, amount, kind, month, occurred_at = entry
+    return event_id, account, amount, kind, request_id, event_id, *month, occurred_at
+
+
+def _stated(month: Month, closed: Month | None) -> tuple[int | None, int | None]:
+    """The month whose statement a line stands in, where that is not its own."""
+    stated = stated_in(month, closed)
+    return (None, None) if stated == month else stated
 
 
 def _line(row: asyncpg.Record) -> LedgerLine:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from common.postgres.pool import Connection
 
+from billing.domain.charges import Month
+
 _SECONDS = 600.0
 
 
@@ -20,11 +22,22 @@ class Opened(NamedTuple):
     redis_run_id: str
 
 
-async def share_counters(connection: Connection) -> str | None:
-    """Share the counters with other bookings until the transaction ends; the present epoch (None: never opened)."""
+class Present(NamedTuple):
+    """What a booking must know of the moment: the epoch (None: never opened), the last month that was closed."""
+
+    epoch: str | None
+    closed: Month | None
+
+
+async def share_counters(connection: Connection) -> Present:
+    """Share the counters with other bookings until the transaction ends; how things stand until then."""
     await connection.execute("SELECT pg_advisory_xact_lock_shared(hashtext(current_schema() || '.counters'))")
-    epoch: str | None = await connection.fetchval("SELECT epoch FROM admission")
-    return epoch
+    row = await connection.fetchrow(
+        "SELECT (SELECT epoch FROM admission) AS epoch, c.year, c.month FROM (VALUES (true)) AS one (row)"
+        " LEFT JOIN (SELECT year, month FROM closed_months ORDER BY year DESC, month DESC LIMIT 1) AS c ON true"
+    )
+    assert row is not None
+    return Present(row["epoch"], Month(row["year"], row["month"]) if row["year"] else None)
 
 
 async def take_counters(connection: Connection) -> None:

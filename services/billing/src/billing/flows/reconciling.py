@@ -1,0 +1,111 @@
+"""Reconciliation: a provider's bill against what the ledger owes it; accepted drift is one correction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from uuid import UUID
+
+import structlog
+from common.clock import Clock
+from common.errors import Conflict, NotFound
+from common.ids import derived_id, uuid7
+from common.money import Money
+from common.postgres import outbox
+from common.postgres.pool import Pool
+
+from billing.domain import bills
+from billing.domain.bills import Format, MatchedRow
+from billing.domain.charges import Month
+from billing.domain.ledger import Entry
+from billing.flows import messages
+from billing.flows.known import Known
+from billing.store import entries, locks, reconciliations
+from billing.store.reconciliations import Reconciliation
+
+log = structlog.get_logger()
+
+RECONCILED = "operator:reconciliation"
+"""The account of what providers bill and no call of ours explains."""
+
+
+class ReconciliationNotFound(NotFound):
+    """There is no such reconciliation."""
+
+
+class NothingToAccept(Conflict):
+    """A drift that was accepted already, or that is none."""
+
+
+class Reconciling:
+    """The journeys of reconciliation."""
+
+    def __init__(self, pool: Pool, known: Known, clock: Clock) -> None:
+        self._pool = pool
+        self._known = known
+        self._clock = clock
+
+    async def upload(
+        self, by: str, provider_type: str, form: Format, text: str, *, with_simulated: bool
+    ) -> tuple[Reconciliation, Sequence[MatchedRow]]:
+        """Hold a bill against the ledger; BillUnreadable when it is none."""
+        bill = bills.read_bill(form, text)
+        first, last = min(row.day for row in bill), max(row.day for row in bill)
+        now = self._clock.now()
+        async with self._pool.acquire() as connection, connection.transaction():
+            owed = await reconciliations.booked(connection, provider_type, first, last, with_simulated)
+            matched = bills.match(bill, owed, lambda name: self._own_name(provider_type, name))
+            rows_off = sum(row.is_off for row in matched.rows)
+            made = Reconciliation(
+                uuid7(), provider_type, form, first, last, matched.billed, matched.booked, matched.drift_ratio,
+                matched.is_alarming, rows_off, by, now,
+            )  # fmt: skip
+            await reconciliations.insert(connection, made, matched.rows)
+            await outbox.add(connection, [messages.reconciled(made, now)])
+        if made.is_alarming:
+            log.error("bill_differs", provider=provider_type, drift_usd=str(Money(made.drift)), rows_off=rows_off)
+        return made, matched.rows
+
+    async def page(self, provider_type: str | None, before: str | None, limit: int) -> list[Reconciliation]:
+        """Reconciliations, newest first."""
+        async with self._pool.acquire() as connection:
+            return await reconciliations.page(connection, provider_type, before, limit)
+
+    async def one(self, reconciliation_id: str) -> tuple[Reconciliation, Sequence[MatchedRow]]:
+        """One reconciliation with its rows."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await reconciliations.hold(connection, reconciliation_id)
+            if found is None:
+                raise ReconciliationNotFound("no such reconciliation")
+            return found, await reconciliations.rows_of(connection, reconciliation_id)
+
+    async def accept(self, by: str, reconciliation_id: str) -> Reconciliation:
+        """Book a drift as one correction; NothingToAccept when that was done, or there is none."""
+        now = self._clock.now()
+        async with self._pool.acquire() as connection, connection.transaction():
+            present = await locks.share_counters(connection)
+            found = await reconciliations.hold(connection, reconciliation_id)
+            if found is None:
+                raise ReconciliationNotFound("no such reconciliation")
+            if found.accepted_at is not None or not found.drift:
+                raise NothingToAccept("this drift was accepted already" if found.accepted_at else "there is no drift")
+            await entries.append(connection, _correction(found), now, present.closed)
+            await reconciliations.accept(connection, found.id, by, now)
+            accepted = replace(found, accepted_by=by, accepted_at=now)
+            await outbox.add(connection, [messages.reconciled(accepted, now)])
+        return accepted
+
+    def _own_name(self, provider_type: str, name: str) -> str:
+        model = self._known.model(provider_type, name)
+        return model.name if model is not None else name
+
+
+def _correction(found: Reconciliation) -> list[Entry]:
+    """Two lines in the month that the bill ends in."""
+    transaction, day = UUID(derived_id("reconciliation", found.id)), found.last_day
+    at, month = datetime.combine(day, time(), UTC), Month(day.year, day.month)
+    return [
+        Entry(transaction, f"reconciliation/{found.id}", account, amount, "reconciliation", month, at)
+        for account, amount in ((RECONCILED, found.drift), (f"provider:{found.provider_type}", -found.drift))
+    ]
