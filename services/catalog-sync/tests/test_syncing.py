@@ -95,7 +95,7 @@ async def test_every_provider_type_has_a_default_instance_and_some_wait_for_thei
         ProviderSnapshot.model_validate_json(b) for key, b in (await running.bucket()).items() if "provider." in key
     ]
     assert {one.name for one in told} == {one.provider_type for one in told} == set(PROVIDERS)
-    assert sorted(one.name for one in told if not one.enabled) == ["azure", "custom"]
+    assert sorted(one.name for one in told if not one.enabled) == ["azure", "custom", "vertex"]
 
 
 async def test_a_changed_price_is_a_new_row_from_when_it_was_read(run: Any, small_source: Any, list_model: Any) -> None:

@@ -42,9 +42,8 @@ from common.testing.serving import serving
 from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
-SYSTEM_SECRETS = {
-    f"cred-{name}": f"sim-ok-{name}-hidden" for name in ("openai", "groq", "mistral", "custom", "anthropic")
-}
+CALLED = ("openai", "groq", "mistral", "custom", "anthropic", "google", "vertex")
+SYSTEM_SECRETS = {f"cred-{name}": f"sim-ok-{name}-hidden" for name in CALLED}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from gateway_stack import Stack, model_snapshot
 from native import folded
 from wire_streams import shown
 
-MODELS = {"anthropic": "claude-sonnet-4-5"}
+MODELS = {"anthropic": "claude-sonnet-4-5", "google": "gemini-3-flash-preview", "vertex": "gemini-2.5-flash"}
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
     for name, properties in (("read_tide", {"place": {"type": "string"}}), ("read_wind", {}))

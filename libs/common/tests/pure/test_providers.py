@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ROWS = list(PROVIDERS.values())
-WITHOUT_ADDRESS = {"azure", "custom"}
+WITHOUT_ADDRESS = {"azure", "custom", "vertex"}
 """Everybody's own is different."""
 
 
@@ -69,6 +69,7 @@ def test_a_secret_that_is_refused_is_not_repeated() -> None:
 
 def test_each_scheme_shows_the_secret_its_own_way() -> None:
     assert AUTH_SCHEMES["api-key"]("abc") == ((b"api-key", b"abc"),)
+    assert AUTH_SCHEMES["x-goog-api-key"]("abc") == ((b"x-goog-api-key", b"abc"),)
     assert AUTH_SCHEMES["x-api-key"]("abc") == ((b"x-api-key", b"abc"),)
     assert AUTH_SCHEMES["none"]("abc") == ()
     assert AUTH_SCHEMES["optional-bearer"]("abc") == AUTH_SCHEMES["bearer"]("abc")

@@ -21,6 +21,7 @@ from simulator.wires import Speaker
 from simulator.wires.anthropic.wire import AnthropicSpeaker
 from simulator.wires.bedrock.wire import BedrockSpeaker
 from simulator.wires.cohere.wire import CohereSpeaker
+from simulator.wires.gemini.wire import google_speakers
 from simulator.wires.openai.rows import plain_row, rows
 from simulator.wires.openai.speaker import OpenAISpeaker
 from simulator.wires.openai.stream import StreamWriter
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> Simulator:
         AnthropicSpeaker(),
         BedrockSpeaker(),
         CohereSpeaker(),
+        *google_speakers(),
         *(OpenAISpeaker(row, streams) for row in rows()),
     ]
     rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()

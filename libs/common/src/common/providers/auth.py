@@ -19,6 +19,7 @@ AUTH_SCHEMES: Mapping[AuthScheme, Callable[[str], Headers]] = MappingProxyType(
     {
         "bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),),
         "x-api-key": lambda secret: ((b"x-api-key", secret.encode()),),
+        "x-goog-api-key": lambda secret: ((b"x-goog-api-key", secret.encode()),),
         "api-key": lambda secret: ((b"api-key", secret.encode()),),
         "optional-bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),) if secret else (),
         "aws": lambda secret: AUTH_SCHEMES["bearer"](secret) if AccessKey.parse(secret) is None else (),

@@ -12,10 +12,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-Wire = Literal["openai", "anthropic", "cohere", "bedrock"]
+Wire = Literal["openai", "anthropic", "gemini", "cohere", "bedrock"]
 """The languages that providers speak; each is one module of the gateway."""
 
-AuthScheme = Literal["bearer", "api-key", "x-api-key", "optional-bearer", "aws", "none"]
+AuthScheme = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "optional-bearer", "aws", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
 
@@ -86,6 +86,26 @@ _ROWS = (
         genai_prices_id="anthropic",
         makes=("claude-",),
         headers=(("anthropic-version", "2023-06-01"),),
+    ),
+    ProviderRow(
+        type="google",
+        display_name="Google",
+        wire="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        auth="x-goog-api-key",
+        env="GEMINI_API_KEY",
+        key_url="https://aistudio.google.com/apikey",
+        genai_prices_id="google",
+        makes=("gemini-", "gemma-", "learnlm-"),
+    ),
+    ProviderRow(
+        type="vertex",
+        display_name="Google Vertex AI",
+        wire="gemini",
+        base_url="",  # …-aiplatform.googleapis.com/v1/projects/<project>/locations/<location>/publishers/google
+        env="VERTEX_API_KEY",
+        key_url="https://console.cloud.google.com/vertex-ai",
+        genai_prices_id="google",
     ),
     _openai(
         type="groq",

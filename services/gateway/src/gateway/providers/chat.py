@@ -253,9 +253,16 @@ class ChatStream:
     def finish(self) -> bytes:
         """The last events; `failure` is set when the stream ended before the answer did."""
         last = self._take(self.events.finish())
-        if self.failure is None and self.finished is None:
+        if self.failure is not None:
+            return last
+        if self.finished is None:
             self.failure = self.broken("ended the stream before the answer was whole")
-        return last
+            return last
+        return last + self.closing()
+
+    def closing(self) -> bytes:
+        """The chunks that end a whole answer, where the provider's own end is not shown as it comes."""
+        return b""
 
     def delivered_tokens(self) -> int:
         """Output tokens seen so far, estimated."""

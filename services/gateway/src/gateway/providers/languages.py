@@ -8,7 +8,7 @@ from types import MappingProxyType
 from common.providers.registry import Wire as WireName
 
 from gateway.providers.wire import Wire
-from gateway.providers.wires import anthropic, bedrock, cohere, openai
+from gateway.providers.wires import anthropic, bedrock, cohere, gemini, openai
 
 WIRES: Mapping[WireName, Wire] = MappingProxyType(
     {
@@ -26,6 +26,13 @@ WIRES: Mapping[WireName, Wire] = MappingProxyType(
             decode_stream=anthropic.StreamDecoder,
             decode_usage=anthropic.decode_usage,
             decode_error=anthropic.decode_error,
+        ),
+        "gemini": Wire(
+            encode_request=gemini.encode_request,
+            decode_response=gemini.decode_response,
+            decode_stream=gemini.StreamDecoder,
+            decode_usage=gemini.decode_usage,
+            decode_error=gemini.decode_error,
         ),
         "cohere": Wire(
             encode_request=cohere.encode_request,

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from common.providers.registry import ProviderRow
 
-from gateway.providers.chat import completion
+from gateway.providers.chat import completion, message_of
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer
-from gateway.providers.wires.anthropic.blocks import closing, finish_of, folded, refusal_in, spoken
+from gateway.providers.wires.anthropic.blocks import closing, finish_of, refusal_in, spoken
 from gateway.providers.wires.anthropic.failures import failure_of
 from gateway.providers.wires.anthropic.usage import decode_usage
 
@@ -23,7 +23,7 @@ def decode_response(body: bytes, provider: ProviderRow, created: int, model: str
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no message") from error
 
 
-def message_of(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+def _message(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     """The chat message that content blocks amount to."""
     deltas: list[dict[str, Any]] = []
     text, calls = 0, 0
@@ -31,7 +31,7 @@ def message_of(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         deltas += [spoken(block, calls), closing(block, text)]
         text += len(block.get("text") or "") if block.get("type") == "text" else 0
         calls += block.get("type") == "tool_use"
-    return folded(deltas)
+    return message_of(deltas)
 
 
 def _read(told: dict[str, Any], provider: ProviderRow, created: int, model: str) -> Answer:
@@ -40,7 +40,7 @@ def _read(told: dict[str, Any], provider: ProviderRow, created: int, model: str)
     reason = told["stop_reason"]
     if not isinstance(reason, str):
         raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
-    message = message_of(told["content"])
+    message = _message(told["content"])
     message["refusal"] = refusal_in(told.get("stop_details"))
     raw = told.get("usage") if isinstance(told.get("usage"), dict) else None
     return completion(

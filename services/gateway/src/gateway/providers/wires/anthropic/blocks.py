@@ -61,17 +61,6 @@ def closing(block: Mapping[str, Any], text_before: int) -> dict[str, Any]:
     return {} if kind == "tool_use" else {"provider_blocks": [dict(block)]}
 
 
-def folded(deltas: list[dict[str, Any]]) -> dict[str, Any]:
-    """The message that deltas add up to."""
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    for delta in deltas:
-        for name, value in delta.items():
-            message[name] = value if message.get(name) is None else message[name] + value
-    for call in message.get("tool_calls", ()):
-        del call["index"]
-    return message
-
-
 def refusal_in(stop_details: Any) -> str | None:
     """Why the model refused, where it says so."""
     told = stop_details.get("explanation") if isinstance(stop_details, dict) else None

@@ -73,7 +73,7 @@ def _brought_back(message: dict[str, Any]) -> Iterator[Block]:
             yield {"type": "redacted_thinking", "data": detail.get("data") or ""}
         elif detail.get("signature"):
             yield {"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]}
-    yield from (block for block in message.get("provider_blocks") or () if block.get("type") != "text")
+    yield from (block for block in message.get("provider_blocks") or () if block.get("type") not in (None, "text"))
 
 
 def _part(part: dict[str, Any], where: str) -> Block:

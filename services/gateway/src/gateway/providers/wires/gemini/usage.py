@@ -1,0 +1,43 @@
+"""Usage reports of the `gemini` wire as disjoint buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.usage import Usage
+
+from gateway.providers.counting import count_of
+
+
+def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
+    """A usage report as disjoint buckets whose sum is the provider's total; None for what is no report.
+
+    What Google's own tools put into the prompt is counted beside it; cached tokens are part of it. Tokens that only the
+    total shows were thought. What contradicts itself is clamped: no bucket is ever negative.
+    """
+    prompt, total = count_of(raw.get("promptTokenCount")), count_of(raw.get("totalTokenCount"))
+    if prompt is None and total is None:
+        return None
+    prompt = (prompt or 0) + (count_of(raw.get("toolUsePromptTokenCount")) or 0)
+    produced = count_of(raw.get("candidatesTokenCount")) or 0
+    thought = count_of(raw.get("thoughtsTokenCount")) or 0
+    thought += max(0, (total or 0) - prompt - produced - thought)
+    cached = min(count_of(raw.get("cachedContentTokenCount")) or 0, prompt)
+    heard = max(0, _audio(raw, "promptTokensDetails") - _audio(raw, "cacheTokensDetails"))
+    heard = min(heard, prompt - cached)
+    said = min(_audio(raw, "candidatesTokensDetails"), produced)
+    return Usage(
+        input_tokens=prompt - cached - heard,
+        cached_input_tokens=cached,
+        output_tokens=produced - said,
+        reasoning_tokens=thought,
+        audio_input_tokens=heard,
+        audio_output_tokens=said,
+    )
+
+
+def _audio(raw: Mapping[str, Any], name: str) -> int:
+    found = raw.get(name)
+    details = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return sum(count_of(one.get("tokenCount")) or 0 for one in details if one.get("modality") == "AUDIO")
