@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,8 +14,9 @@ from pathlib import Path
 import httpx2
 import openai
 import psutil
+import pytest
 from common.ids import uuid7
-from common.servers.child import start_child
+from common.servers.child import Child, start_child
 from common.servers.ports import free_port
 from machine import Key, Machine, eventually, owed
 
@@ -21,8 +24,8 @@ SLOWLY = "[[simulate first_byte_ms=400 tokens=12]]"
 
 
 @asynccontextmanager
-async def second_gateway(machine: Machine, folder: Path) -> AsyncIterator[str]:
-    """Another gateway process beside the stack's own: its URL."""
+async def second_gateway(machine: Machine, folder: Path) -> AsyncIterator[tuple[str, Child]]:
+    """Another gateway process beside the stack's own: its URL, and the process."""
     port = free_port()
     first = psutil.Process(machine.pid("gateway")).environ()
     own = {"GATEWAY_HTTP_PORT": str(port), "GATEWAY_JOURNAL_DIR": str(folder / "journal")}
@@ -39,14 +42,14 @@ async def second_gateway(machine: Machine, folder: Path) -> AsyncIterator[str]:
 
     try:
         await eventually(is_ready)
-        yield url
+        yield url, child
     finally:
         await asyncio.to_thread(child.end)
 
 
 async def test_fifty_clients_of_two_gateways_are_one_call(machine: Machine, tmp_path: Path) -> None:
     key, name, before = await machine.make_key(), uuid7(), set(machine.provider_calls())
-    async with second_gateway(machine, tmp_path) as other:
+    async with second_gateway(machine, tmp_path) as (other, _):
         asked = [ask(machine, (machine.url, other)[n % 2], key, name) for n in range(50)]
         answers = await asyncio.gather(*asked)
         good = [answer for answer in answers if answer.status_code == 200]  # on a slow machine some come late
@@ -78,6 +81,28 @@ async def test_the_official_client_s_retry_after_a_broken_connection_is_billed_o
     await was_billed_once(machine, key, httpx2.Response(200, content=answer.content, headers=answer.headers), before)
 
 
+@pytest.mark.slow
+async def test_a_call_whose_gateway_was_killed_is_not_run_again(machine: Machine, tmp_path: Path) -> None:
+    key, name, before = await machine.make_key(), uuid7(), set(machine.provider_calls())
+    async with second_gateway(machine, tmp_path) as (other, child):
+        lost = asyncio.create_task(ask(machine, other, key, name, "[[simulate first_byte_ms=2000]]"))
+        await asyncio.sleep(0.7)
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(httpx2.TransportError):
+            await lost
+    reasons: list[str] = []
+
+    async def is_over() -> bool:
+        answer = await ask(machine, machine.url, key, name, "[[simulate first_byte_ms=2000]]")
+        assert answer.status_code == 409
+        reasons.append(answer.json()["error"]["reason"])
+        return reasons[-1] == "idempotency_answer_gone"
+
+    await eventually(is_over)  # the dead gateway's lease runs out after 15 s
+    assert reasons[0] == "idempotency_in_flight"
+    assert len(set(machine.provider_calls()) - before) == 1
+
+
 async def test_a_key_that_is_made_twice_is_one(machine: Machine) -> None:
     headers = {"idempotency-key": uuid7()}
     before = await keys_of(machine)
@@ -88,9 +113,9 @@ async def test_a_key_that_is_made_twice_is_one(machine: Machine) -> None:
     assert (await machine.chat(made[1].json()["key"])).status_code == 200
 
 
-async def ask(machine: Machine, url: str, key: Key, name: str) -> httpx2.Response:
+async def ask(machine: Machine, url: str, key: Key, name: str, content: str = SLOWLY) -> httpx2.Response:
     """One call at one gateway."""
-    body = {"model": "gpt-4", "messages": [{"role": "user", "content": SLOWLY}]}
+    body = {"model": "gpt-4", "messages": [{"role": "user", "content": content}]}
     headers = {"authorization": f"Bearer {key.secret}", "idempotency-key": name}
     return await machine.caller.post(f"{url}/v1/chat/completions", json=body, headers=headers)
 

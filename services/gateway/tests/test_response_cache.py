@@ -10,10 +10,12 @@ import httpx2
 import openai
 import pytest
 import redis.asyncio as redis
+from common.contracts.snapshots import CredentialSnapshot
 from common.ids import uuid7
 from common.money import Money
-from gateway_house import Caller, House
+from gateway_house import SYSTEM_SECRETS, Caller, House
 
+SYSTEM_SECRETS["own-cached"] = "sim-ok-own-cached"
 CHAT = "/v1/chat/completions"
 
 
@@ -116,6 +118,32 @@ async def test_a_team_shares_its_answers_and_others_see_none(house: House) -> No
     assert [told_by(await ask(house, caller, words)) for caller in (one, two, other)] == ["miss", "hit", "miss"]
 
 
+async def test_a_key_without_a_team_has_its_answers_for_itself(house: House) -> None:
+    one, two, words = await house.caller(), await house.caller(), f"Say hello! {uuid7()}"
+    assert [told_by(await ask(house, caller, words)) for caller in (one, two)] == ["miss", "miss"]
+
+
+async def test_another_credential_is_another_place(house: House) -> None:
+    team, user, words = f"team-{uuid7()}", f"user-{uuid7()}", f"Say hello! {uuid7()}"
+    one, two = await house.caller(team_id=team), await house.caller(team_id=team, user_id=user)
+    assert told_by(await ask(house, one, words)) == "miss"
+    assert told_by(await ask(house, two, words)) == "hit"
+    own = CredentialSnapshot(id="own-cached", provider_type="openai", version=1, owner_user_id=user, on_simulator=True)
+    await house.put("credentials", own.id, own)
+    for _ in range(100):
+        if told_by(answer := await ask(house, two, words)) == "miss":
+            break
+        await asyncio.sleep(0.02)
+    assert (told_by(answer), answer.status_code) == ("miss", 200)
+
+
+async def test_a_hit_needs_no_budget(house: House) -> None:
+    team, words = f"team-{uuid7()}", f"Say hello! {uuid7()}"
+    rich, poor = [await house.caller(team_id=team, monthly_budget=Money.of(most)) for most in ("10", "0.0000001")]
+    assert [told_by(await ask(house, caller, words, max_tokens=9)) for caller in (rich, poor)] == ["miss", "hit"]
+    assert (await ask(house, poor, "something else", max_tokens=9)).status_code == 402
+
+
 async def test_an_answer_is_no_older_than_asked(house: House) -> None:
     caller, words = await house.caller(), f"Say hello! {uuid7()}"
     await ask(house, caller, words, ttl=60)
@@ -142,8 +170,9 @@ async def test_when_the_one_fails_another_calls(house: House) -> None:
     assert {told_by(answer) for answer in answers} == {"miss"}
 
 
-async def test_a_broken_stream_is_not_cached(house: House) -> None:
-    caller, words = await house.caller(), f"[[simulate cut_after=3]] {uuid7()}"
+@pytest.mark.parametrize("fault", ["cut_after=3", "usage_in_every_chunk tokens=9 error_at=5"])
+async def test_a_broken_stream_is_not_cached(house: House, fault: str) -> None:
+    caller, words = await house.caller(), f"[[simulate {fault}]] {uuid7()}"
     answers = [await ask(house, caller, words, stream=True) for _ in range(2)]
     assert [told_by(answer) for answer in answers] == ["miss", "miss"]
 
