@@ -5,7 +5,7 @@ disturbs it least. Beside it stands the same job as one ordinarily writes it (`o
 machines differ and drift, the ratio stays. Rates and latencies share the machine with the load, the simulator and the
 servers, and are indicative; added latency is the difference to the same calls made to the simulator directly.
 
-What billing books a second is `booking`'s.
+What billing books a second is `booking`'s; how long readers wait for the list of models is `catalog`'s.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.booking import Booked, measure
+from benchmarks.catalog import Waited, lists_table, measure_lists
 from benchmarks.load import Result, Target, run
 from benchmarks.stack import running_ordinary, running_stack
 
@@ -171,6 +172,12 @@ async def bench(scale: float, *, quiet: bool) -> list[Measured]:
     return rows
 
 
+def lists(scale: float) -> list[Waited]:
+    """The list of models on a stack of its own."""
+    with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as folder, running_stack(Path(folder)) as stack:
+        return asyncio.run(measure_lists(stack, scale))
+
+
 def _table(rows: list[Measured]) -> Table:
     table = Table(title="One gateway worker, everything on (keys, limits, budget, durable events, ledger)")
     for column in (
@@ -223,15 +230,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the calls to make (0.1 for a quick look)")
-    parser.add_argument("--only", choices=("calls", "booking"), help="measure one of the two parts")
+    parser.add_argument("--only", choices=("calls", "booking", "lists"), help="measure one of the parts")
     arguments = parser.parse_args()
-    rows = [] if arguments.only == "booking" else asyncio.run(bench(arguments.scale, quiet=arguments.json))
-    booked = [] if arguments.only == "calls" else measure(int(BOOKED_EVENTS * arguments.scale))
+    only = arguments.only
+    rows = asyncio.run(bench(arguments.scale, quiet=arguments.json)) if only in (None, "calls") else []
+    booked = measure(int(BOOKED_EVENTS * arguments.scale)) if only in (None, "booking") else []
+    waited = lists(arguments.scale) if only in (None, "lists") else []
     if arguments.json:
-        json.dump([*map(asdict, rows), *map(asdict, booked)], sys.stdout, indent=2)
+        json.dump([*map(asdict, rows), *map(asdict, booked), *map(asdict, waited)], sys.stdout, indent=2)
         return
     console = Console(width=220)
-    for table in [_table(rows)] * bool(rows) + [_booking_table(booked)] * bool(booked):
+    for table in (
+        *([_table(rows)] if rows else []),
+        *([_booking_table(booked)] if booked else []),
+        *([lists_table(waited)] if waited else []),
+    ):
         console.print(table)
 
 

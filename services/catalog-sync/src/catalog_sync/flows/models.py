@@ -31,13 +31,15 @@ class ModelFlows(Transactions):
     async def list_models(self, asked: ModelFilter, sort: str, limit: int, offset: int, render: Render) -> bytes:
         """A part of the models asked for, and how many there are in all, rendered: from the cache, if it is there."""
         now, question = self._clock.now(), repr((asked, sort, limit, offset))
+        async with self._pool.acquire() as connection:
+            rendered = await self._kept.find(question, await revision_at(connection, now))
+        if rendered is not None:
+            return rendered
         async with self._reading() as connection:
             revision = await revision_at(connection, now)
-            rendered = await self._kept.find(question, revision)
-            if rendered is not None:
-                return rendered
-            entries = await listed.listed_models(connection, asked, sort, limit, offset, now)
-            total = await listed.count_models(connection, asked)
+            entries, total = await listed.listed_models(connection, asked, sort, limit, offset, now)
+            if not entries and offset:
+                total = await listed.count_models(connection, asked)
         rendered = render(entries, total)
         await self._kept.keep(question, revision, rendered)
         return rendered
