@@ -99,6 +99,13 @@ async def test_a_key_means_one_request(house: House) -> None:
     assert len(await house.told(caller, least=2, seconds=0.3)) == 1
 
 
+async def test_large_requests_are_told_apart_by_their_last_byte(house: House) -> None:
+    caller, key, long = await house.caller(), uuid7(), "x" * 600_000
+    first, again, other = [await ask(house, caller, key, f"Say hello! {long}{end}") for end in "aab"]
+    assert (first.status_code, again.headers["x-tollgate-replayed"]) == (200, "true")
+    assert reason(other) == (422, "idempotency_key_reused")
+
+
 async def test_a_key_is_its_virtual_key_s_own(house: House) -> None:
     one, two, key = await house.caller(), await house.caller(), uuid7()
     answers = [await ask(house, caller, key) for caller in (one, two)]
