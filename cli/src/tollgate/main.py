@@ -16,7 +16,7 @@ from common.errors import TollgateError
 from common.settings import SettingsError
 from typer.core import TyperGroup
 
-from tollgate.commands import budgets, dlq, inspecting, keys, models, preparing, running, secrets, usage
+from tollgate.commands import auditing, budgets, dlq, inspecting, keys, models, preparing, running, secrets, usage
 
 
 class OneLineErrors(TyperGroup):
@@ -44,12 +44,13 @@ def create_app() -> typer.Typer:
         pretty_exceptions_enable=False,  # its tracebacks print local variables, which may be secrets
         help="Run, prepare and look after Tollgate.",
     )
-    for command in (*running.COMMANDS, *preparing.COMMANDS, *inspecting.COMMANDS):
+    for command in (*running.COMMANDS, *preparing.COMMANDS, *inspecting.COMMANDS, *auditing.COMMANDS):
         made.command()(command)
     made.add_typer(budgets.create(), name="budgets")
     made.add_typer(dlq.create(), name="dlq")
     made.add_typer(keys.create(), name="keys")
     made.add_typer(models.create(), name="models")
+    made.add_typer(auditing.create(), name="audit")
     made.add_typer(secrets.create(), name="secrets")
     made.add_typer(usage.create(), name="usage")
     return made

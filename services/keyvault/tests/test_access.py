@@ -13,6 +13,7 @@ EXPECTED: dict[tuple[str, str], Access] = {
     ("POST", "/api/auth/login"): "anybody",
     ("POST", "/api/auth/logout"): "user",
     ("GET", "/api/auth/me"): "user",
+    ("POST", "/api/auth/password"): "user",
     ("GET", "/api/v1/users/me/llm-credentials"): "user",
     ("POST", "/api/v1/users/me/llm-credentials"): "user",
     ("POST", "/api/v1/users/me/llm-credentials/validate"): "user",
@@ -41,7 +42,9 @@ EXPECTED: dict[tuple[str, str], Access] = {
     ("DELETE", "/api/v1/llm/providers/keys/{provider_type}"): "admin",
     ("POST", "/api/v1/llm/providers/keys/{provider_type}/test"): "admin",
     ("GET", "/api/v1/llm/providers/info"): "admin",
+    ("POST", "/api/v1/llm/providers/encryption/rotate"): "admin",
     ("GET", "/api/v1/audit"): "admin",
+    ("GET", "/api/v1/audit/verify"): "admin",
 }
 
 

@@ -224,6 +224,43 @@ async def test_after_logging_out_the_token_counts_nowhere_and_others_of_the_user
     assert (await vault.client.post("/api/auth/logout", headers=bearer(one))).status_code == 401
 
 
+async def test_another_password_ends_every_session_but_the_one_that_it_begins(
+    vault: Any, email: str, eventually: Any
+) -> None:
+    first = (await sign_up(vault, email))["access_token"]
+    other = (await log_in(vault, email)).json()["access_token"]
+    vault.client.cookies.clear()
+    body = {"current_password": PASSWORD, "new_password": "another long one"}
+    for wrong in ({**body, "current_password": "wrong one"}, {**body, "new_password": "short"}):
+        refused = await vault.client.post("/api/auth/password", json=wrong, headers=bearer(first))
+        assert refused.status_code in (403, 422)
+    assert await me(vault, other) == 200
+    answer = await vault.client.post("/api/auth/password", json=body, headers=bearer(first))
+    assert answer.status_code == 200
+    vault.client.cookies.clear()
+
+    async def are_out() -> bool:
+        return [await me(vault, token) for token in (first, other)] == [401, 401]
+
+    await eventually(are_out, 1.0)
+    assert await me(vault, answer.json()["access_token"]) == 200
+    assert (await log_in(vault, email)).status_code == 401
+    assert (await log_in(vault, email, "another long one")).status_code == 200
+    user_id = answer.json()["user_id"]
+    assert await vault.audit_actions(user_id) == ["user.created", "user.password_changed"]
+
+
+@pytest.mark.usefixtures("_quick_passwords")
+async def test_guessing_the_present_password_is_slowed_down_like_a_login(vault: Any, email: str) -> None:
+    token = (await sign_up(vault, email))["access_token"]
+    vault.client.cookies.clear()
+    body = {"current_password": "a guess", "new_password": "another long one"}
+    statuses = [
+        (await vault.client.post("/api/auth/password", json=body, headers=bearer(token))).status_code for _ in range(11)
+    ]
+    assert statuses == [403] * 10 + [429]
+
+
 async def test_a_write_by_cookie_from_a_foreign_page_is_refused(vault: Any, email: str) -> None:
     await sign_up(vault, email)
     assert (await log_in(vault, email)).status_code == 200

@@ -11,7 +11,7 @@ from keyvault.domain.actors import Actor
 
 
 async def broken_at(alone: Any) -> int | None:
-    broken: int | None = await alone.app.state.services.keyvault.audit_trail.verify()
+    broken: int | None = (await alone.app.state.services.keyvault.audit_trail.verify()).broken_at
     return broken
 
 

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from common.bus.connect import Bus, connect
 from common.bus.consume import BatchConsumer, ConsumerMetrics, Handle, start_broker
 from common.bus.mirror import Mirror
-from common.contracts.topology import SESSIONS_BUCKET, consumer_of
+from common.contracts.topology import SESSIONS_BUCKET, USAGE, consumer_of
 from common.http.app import Check
 from common.http.sessions import Sessions
 from common.postgres.outbox import Relay
@@ -53,7 +53,11 @@ class Backbone:
 
     def consume_usage(self, handle: Handle) -> None:
         """Have usage events handled in batches; call before `start`."""
-        BatchConsumer(consumer_of(self.name), handle, self.consumer_metrics, self.bus).subscribe(self.broker)
+        self.consume(USAGE.name, handle)
+
+    def consume(self, stream: str, handle: Handle) -> None:
+        """Have the events of a stream handled in batches, as the table of the bus says; call before `start`."""
+        BatchConsumer(consumer_of(self.name, stream), handle, self.consumer_metrics, self.bus).subscribe(self.broker)
 
     async def start(self, app: FastAPI) -> None:
         """Start consuming, relaying and following; from now on the service may become ready."""

@@ -1,4 +1,5 @@
-"""Usage events: from them keyvault learns when keys and credentials were last used, and whether users' own work."""
+"""Usage events: from them keyvault learns when keys and credentials were last used, and whether users' own work; and
+events of what admins did elsewhere, which go into the one trail."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from common.bus.consume import Handle, Received
+from common.contracts.changes import AuditRecorded
 from common.contracts.envelope import Envelope
 from common.contracts.usage import UsageRecorded
 
+from keyvault.domain.actors import Actor
+from keyvault.domain.audit import Act
 from keyvault.domain.own_credentials import Verdict
 from keyvault.flows import Keyvault
 
@@ -32,6 +36,22 @@ def usage_handler(keyvault: Keyvault) -> Handle:
         await keyvault.uses.note(key_uses, credential_uses, verdicts)
 
     return handle
+
+
+def audit_handler(keyvault: Keyvault) -> Handle:
+    """The handler of `audit.recorded`: what admins did at other services goes into the one trail."""
+
+    async def handle(batch: Sequence[Received]) -> None:
+        events = [Envelope[AuditRecorded].model_validate_json(received.body) for received in batch]
+        await keyvault.audit_trail.chain([(event.id, _act_of(event), event.data.at) for event in events])
+
+    return handle
+
+
+def _act_of(event: Envelope[AuditRecorded]) -> Act:
+    told = event.data
+    detail = {**told.detail, "service": event.source.strip("/")}
+    return Act(Actor(told.actor, origin=told.origin), told.action, told.subject, detail)
 
 
 def _verdicts(event: Envelope[UsageRecorded]) -> Iterator[tuple[str, Verdict]]:

@@ -31,6 +31,7 @@ _REFUSALS_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _RESTORE_SECONDS = 900.0
 _RESTORE_AFTER_FAILURE_SECONDS = 1.0
+_REWRAP_SECONDS = 3600.0
 _VERIFY_SECONDS = 6 * 3600.0
 _READ_SECONDS = 30.0
 
@@ -50,6 +51,7 @@ class Jobs:
         tasks.start("settle_refusals", _every(_REFUSALS_SECONDS, "settle_refusals", self.settle_refusals))
         tasks.start("forget_expired", _every(_FORGET_SECONDS, "forget_expired", self.forget_expired))
         tasks.start("verify_audit", _every(_VERIFY_SECONDS, "verify_audit", self.verify_audit))
+        tasks.start("rewrap_secrets", _every(_REWRAP_SECONDS, "rewrap_secrets", self.rewrap_secrets))
         tasks.start("restore_buckets", self.keep_buckets())
 
     async def settle_refusals(self) -> None:
@@ -60,9 +62,14 @@ class Jobs:
         """Forget revocations and keys that no living token needs."""
         await self.keyvault.sessions.forget_expired()
 
+    async def rewrap_secrets(self) -> None:
+        """Encrypt what was found plain, and bring all secrets under the newest master key: at start, and every hour."""
+        await self.keyvault.rewrapping.encrypt_plain()
+        await self.keyvault.rewrapping.run()
+
     async def verify_audit(self) -> None:
         """Go through the whole trail; a break is said loudly and counted, not mended."""
-        broken = await self.keyvault.audit_trail.verify()
+        broken = (await self.keyvault.audit_trail.verify()).broken_at
         self.metrics.audit_chain_intact.set(broken is None)
         if broken is not None:
             log.critical("audit_chain_broken", entry_id=broken)

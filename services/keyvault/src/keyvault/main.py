@@ -15,6 +15,7 @@ from typing import NoReturn
 import asyncpg
 from common.backbone import Backbone, open_backbone
 from common.clock import Clock, SystemClock
+from common.contracts.topology import AUDIT
 from common.errors import Unauthorized
 from common.http.app import Check, create_api
 from common.http.serve import serve
@@ -25,9 +26,9 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from keyvault.api import audit, auth, credentials, keys, own_credentials, provider_keys, teams, users
+from keyvault.api import audit, auth, credentials, encryption, keys, own_credentials, provider_keys, teams, users
 from keyvault.api.answers import Services
-from keyvault.consumers import usage_handler
+from keyvault.consumers import audit_handler, usage_handler
 from keyvault.domain.accounts import User
 from keyvault.domain.encryption import Keyring, UnknownMasterKey
 from keyvault.domain.tokens import TokenSigner, read_private_key
@@ -59,6 +60,7 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
             told_id = await _prepare(keyvault, settings)
             app.state.services = Services(keyvault, backbone.relay, metrics, _service_tokens(settings))
             backbone.consume_usage(usage_handler(keyvault))
+            backbone.consume(AUDIT.name, audit_handler(keyvault))
             await backbone.start(app)
             await backbone.relay.published(told_id, _TOLD_SECONDS)  # who is ready after us finds it there
             app.state.checks = {**backbone.checks(), "signing_key": _signs(backbone, means)}
@@ -66,7 +68,7 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
             yield
 
     app = create_api(NAME, lifespan, registry)
-    for room in (auth, own_credentials, users, teams, keys, provider_keys, audit, credentials):
+    for room in (auth, own_credentials, users, teams, keys, provider_keys, encryption, audit, credentials):
         app.include_router(room.router)
     return app
 
@@ -103,6 +105,7 @@ def _service_tokens(settings: KeyvaultSettings) -> dict[RecipientService, Secret
 async def _prepare(keyvault: Keyvault, settings: KeyvaultSettings) -> int:
     """What must hold before the first request; the last outbox row that tells of it."""
     await keyvault.provider_keys.check_master_keys()
+    await keyvault.rewrapping.encrypt_plain()
     signing_id = await keyvault.sessions.publish_signing_key()
     if settings.admin_email is not None and settings.admin_password is not None:
         await keyvault.accounts.ensure_admin(settings.admin_email, settings.admin_password.reveal())

@@ -148,6 +148,7 @@ CONSUMERS = (
     Consumer("analytics", "USAGE", ("usage.recorded.>",)),
     Consumer("keyvault", "USAGE", ("usage.recorded.>",)),
     Consumer("catalog-sync", "USAGE", ("usage.recorded.>",)),
+    Consumer("keyvault", "AUDIT", ("audit.recorded.>",), batch=200),
 )
 
 

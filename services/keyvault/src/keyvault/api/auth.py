@@ -34,6 +34,13 @@ class LogIn(Asked):
     password: str = Field(max_length=MAX_PASSWORD_CHARACTERS)
 
 
+class ChangePassword(Asked):
+    """The present password and the next."""
+
+    current_password: str = Field(max_length=MAX_PASSWORD_CHARACTERS)
+    new_password: str = Field(min_length=MIN_PASSWORD_CHARACTERS, max_length=MAX_PASSWORD_CHARACTERS)
+
+
 class SessionBegun(BaseModel):
     """A session's token, good for 12 hours."""
 
@@ -70,15 +77,18 @@ async def log_in(body: LogIn, request: Request, response: Response, keyvault: Jo
         logins.labels(error.code).inc()
         raise
     logins.labels("ok").inc()
-    response.set_cookie(
-        COOKIE,
-        session.token.reveal(),
-        max_age=SESSION_SECONDS,
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=not is_local(request),
-    )
+    _set_cookie(response, session, request)
+    return _begun(session)
+
+
+@router.post("/password")
+async def change_password(
+    body: ChangePassword, request: Request, response: Response, by: ByUser, keyvault: Journeys, told: AnswersWhenTold
+) -> SessionBegun:
+    """Set another password; ends every session of the account and begins this one anew."""
+    session, outbox_id = await keyvault.accounts.change_password(by, body.current_password, body.new_password)
+    await told.wait(outbox_id)
+    _set_cookie(response, session, request)
     return _begun(session)
 
 
@@ -107,6 +117,18 @@ def is_local(request: Request) -> bool:
     host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return name.lower() in _LOCAL_HOSTS
+
+
+def _set_cookie(response: Response, session: Session, request: Request) -> None:
+    response.set_cookie(
+        COOKIE,
+        session.token.reveal(),
+        max_age=SESSION_SECONDS,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=not is_local(request),
+    )
 
 
 def _begun(session: Session) -> SessionBegun:

@@ -20,6 +20,7 @@ from keyvault.flows.hashing import Hashing
 from keyvault.flows.own_credentials import OwnCredentials
 from keyvault.flows.provider_keys import ProviderKeys
 from keyvault.flows.refusals import Refusals
+from keyvault.flows.rewrapping import Rewrapping
 from keyvault.flows.sessions import SessionKeeping
 from keyvault.flows.snapshots import Snapshots
 from keyvault.flows.teams import Teams
@@ -62,6 +63,7 @@ class Keyvault:
         self.own_credentials = OwnCredentials(
             pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
         )
+        self.rewrapping = Rewrapping(pool, clock, means.keyring)
         self.deliveries = Deliveries(pool, clock, means.keyring)
         self.snapshots = Snapshots(pool, clock, simulator_url=simulator_url)
         self.uses = Uses(pool, self.own_credentials)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 from common.clock import Clock
-from common.contracts.snapshots import AccountTier, Role, TokenRevocation
+from common.contracts.snapshots import AccountTier, Role, TokenRevocation, UserSessions
 from common.contracts.topology import SESSIONS_BUCKET
 from common.errors import Conflict, Forbidden, Unauthorized
 from common.ids import uuid7
@@ -40,6 +40,10 @@ class WrongLogin(Unauthorized):
 
 class SignupClosed(Forbidden):
     """Accounts are made by somebody else here."""
+
+
+class WrongPassword(Forbidden):
+    """What was given as the present password is not it."""
 
 
 class EmailTaken(Conflict):
@@ -91,6 +95,27 @@ class Accounts:
         self._by_account.forget(account)
         self._by_address.forgive(place)
         return session
+
+    async def change_password(self, by: Actor, current: str, following: str) -> tuple[Session, int]:
+        """Set another password and end all sessions; a fresh one, and the outbox row that tells everybody.
+        WrongPassword, and TooManyAttempts after as many as a login may have."""
+        user = await self.account(by.id)
+        self._by_account.check(user.email)
+        self._by_account.note(user.email)
+        if not await self._hashing.is_password(user.password_hash, current):
+            raise WrongPassword("current_password: wrong")
+        self._by_account.forget(user.email)
+        password_hash = await self._hashing.hash(following)
+        async with self._pool.acquire() as connection, connection.transaction():
+            held = await users.lock(connection, user.id)
+            if held is None or not held.enabled or held.password_hash != user.password_hash:
+                raise WrongPassword("current_password: wrong")
+            now = self._clock.now()
+            await users.update_password(connection, user.id, password_hash, now)
+            await record(connection, Act(by, "user.password_changed", user.id), now)
+            state = snapshot(SESSIONS_BUCKET.name, f"user.{user.id}", UserSessions(not_before=now))
+            outbox_id = await add(connection, [state])
+        return self._signer.sign(held, uuid7(), now), outbox_id
 
     async def log_out(self, user_id: str, token_id: str, expires_at: datetime) -> int:
         """End one session; the outbox row that tells everybody."""

@@ -6,6 +6,8 @@ nobody.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from common.postgres.pool import Connection, Pool
@@ -23,8 +25,16 @@ async def record(connection: Connection, act: Act, at: datetime) -> None:
     await audit.insert(connection, chained(act, at, last))
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How far the chain holds, and the id at which it breaks (None: it does not)."""
+
+    last: Link
+    broken_at: int | None
+
+
 class AuditTrail:
-    """Reading the trail."""
+    """Reading the trail, and chaining what other services did."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -34,14 +44,27 @@ class AuditTrail:
         async with self._pool.acquire() as connection:
             return await audit.page(connection, before_id, limit)
 
-    async def verify(self) -> int | None:
-        """The id at which the chain breaks, None when it holds to its end."""
+    async def chain(self, told: Sequence[tuple[str, Act, datetime]]) -> None:
+        """Append what other services told of (event id, act, when); what is told again is in the trail already."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await audit.lock_chain(connection)
+            known = await audit.chained_events(connection, [event_id for event_id, _, _ in told])
+            for event_id, act, at in told:
+                if event_id in known:
+                    continue
+                known.add(event_id)
+                entry = chained(act, at, await audit.last_link(connection))
+                await audit.insert(connection, entry)
+                await audit.note_chained(connection, event_id, entry.id)
+
+    async def verify(self) -> Verified:
+        """Go through the whole chain: whether it holds to its end, and where it ends or breaks."""
         last = Link()
         while True:
             async with self._pool.acquire() as connection:
                 entries = await audit.after(connection, last.id, _VERIFIED_AT_ONCE)
             if not entries:
-                return None
+                return Verified(last, None)
             broken, last = first_broken(entries, last)
             if broken is not None:
-                return broken
+                return Verified(last, broken)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 from common.postgres.pool import Connection
 
@@ -34,6 +36,19 @@ async def insert(connection: Connection, entry: AuditEntry) -> None:
         entry.previous_hash,
         entry.hash,
     )
+
+
+async def chained_events(connection: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Which of these events are in the trail."""
+    rows = await connection.fetch(
+        "SELECT event_id FROM chained_events WHERE event_id = ANY($1::text[])", list(event_ids)
+    )
+    return {str(row["event_id"]) for row in rows}
+
+
+async def note_chained(connection: Connection, event_id: str, entry_id: int) -> None:
+    """Note that an event is in the trail."""
+    await connection.execute("INSERT INTO chained_events (event_id, entry_id) VALUES ($1, $2)", event_id, entry_id)
 
 
 async def page(connection: Connection, before_id: int | None, limit: int) -> list[AuditEntry]:

@@ -110,8 +110,10 @@ async def lock(connection: Connection, credential_ids: Sequence[str]) -> list[Cr
 
 
 async def kids(connection: Connection) -> list[str]:
-    """The names of the master keys that stored secrets need."""
-    rows = await connection.fetch("SELECT DISTINCT kid FROM credentials WHERE kid IS NOT NULL")
+    """The names of the master keys that stored secrets need; one that somebody wrote there as it is needs none."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT kid FROM credentials WHERE kid IS NOT NULL AND ciphertext ~ '^[a-z][0-9][.]'"
+    )
     return [str(row["kid"]) for row in rows]
 
 

@@ -87,6 +87,16 @@ async def update_standing(connection: Connection, user: User) -> None:
     )
 
 
+async def update_password(connection: Connection, user_id: str, password_hash: str, at: datetime) -> None:
+    """Write another password's hash, and the end of earlier sessions."""
+    await connection.execute(
+        "UPDATE users SET password_hash = $2, sessions_not_before = $3, updated_at = $3 WHERE id = $1",
+        user_id,
+        password_hash,
+        at,
+    )
+
+
 async def with_limits(connection: Connection) -> list[str]:
     """Ids of the accounts that have a limit of their own."""
     rows = await connection.fetch(
