@@ -90,6 +90,10 @@ def test_parallel_calls_and_their_results_become_one_turn_each() -> None:
     ]
 
 
+def test_a_tool_that_does_not_say_what_it_is_is_a_function() -> None:
+    assert asked("anthropic", [USER], NOW, tools=[{"function": TOOL["function"]}])["tools"][0]["name"] == "read_tide"
+
+
 def test_functions_of_the_old_shape_are_tools() -> None:
     called = {"name": "read_tide", "arguments": "{}"}
     body = asked(

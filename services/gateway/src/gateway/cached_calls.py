@@ -137,6 +137,7 @@ def _name(call: Running) -> str:
         place.provider_id,
         place.model_name,
         place.credential.id,
+        call.request.headers.decode("latin-1"),
     ):
         digest.update(b"%d:%b" % (len(part), part.encode()))
     for name, value in call.request.members.items():

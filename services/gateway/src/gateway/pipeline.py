@@ -29,11 +29,10 @@ from gateway.limits.limiter import Admitted, Limiter, Refused
 from gateway.limits.redis import RedisAway
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
 from gateway.providers.errors import ProviderFailed, untranslatable
-from gateway.providers.languages import WIRES
 from gateway.providers.wire import Outgoing, StreamDecoder
 from gateway.routing.plan import Deployment
 from gateway.running import Running
-from gateway.shapes import ErrorAnswer, Refusal, error_event, failure_answer, refusal_answer, usage_event
+from gateway.shapes import ErrorAnswer, Refusal, failure_answer, refusal_answer, usage_event
 from gateway.upstream.attempt import failure_of, open_attempt
 from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamResponse
 
@@ -183,9 +182,8 @@ class Pipeline:
         async with response:
             body = await response.body(self.max_answer_bytes)
         created = int(call.log.started_at.timestamp())
-        answer = WIRES[deployment.provider.wire].decode_response(
-            body, deployment.provider, created, deployment.model_name
-        )
+        assert call.wire is not None
+        answer = call.wire.decode_response(body, deployment.provider, created, deployment.model_name)
         attempt = call.attempt
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
@@ -194,7 +192,8 @@ class Pipeline:
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
         created = int(call.log.started_at.timestamp())
-        decoder = call.decoder = WIRES[deployment.provider.wire].decode_stream(
+        assert call.wire is not None
+        decoder = call.decoder = call.wire.decode_stream(
             deployment.provider, call.request.wants_usage, created, deployment.model_name
         )
         async with response:
@@ -305,7 +304,7 @@ class Pipeline:
 
     async def _end_with(self, call: Running, answer: ErrorAnswer) -> None:
         if call.has_started:
-            await call.client.end(error_event(answer))
+            await call.client.fail(answer)
         else:
             call.client.extra_headers.extend(call.answer_headers())
             await call.client.refuse(answer)
@@ -368,15 +367,15 @@ def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outg
     """The request in the provider's language. Raises ProviderFailed when it cannot be said in it, or not all of it and
     the client wants all or nothing."""
     request, provider = call.request, deployment.provider
-    call.wire = WIRES[provider.wire]
-    outgoing = call.wire.encode_request(
-        request.members, provider, deployment.model_name, output_tokens, request.streamed
-    )
-    call.log.dropped_params = outgoing.dropped
-    if outgoing.dropped:
+    call.wire, members, lost = call.spoken_to(provider)
+    outgoing = call.wire.encode_request(members, provider, deployment.model_name, output_tokens, request.streamed)
+    dropped = call.log.dropped_params = (*lost, *outgoing.dropped)
+    if dropped:
         if not request.may_drop:
-            raise untranslatable(f"{provider.display_name} does not know {outgoing.dropped[0]}", outgoing.dropped[0])
-        call.served.append((b"x-tollgate-dropped-params", ", ".join(outgoing.dropped).encode()))
+            raise untranslatable(f"{provider.display_name} does not know {dropped[0]}", dropped[0])
+        call.served.append((b"x-tollgate-dropped-params", ", ".join(dropped).encode()))
+    if request.headers and provider.wire == request.dialect:
+        return outgoing._replace(headers=outgoing.headers + request.headers)
     return outgoing
 
 

@@ -11,15 +11,18 @@ from typing import Any
 import msgspec
 from common.bounds import FREE, bound, default_output, input_bound
 from common.pricing import Price
+from common.providers.registry import ProviderRow
 from common.usage import NOTHING, Usage
 
 from gateway.api.chat import ChatRequest
 from gateway.api.client import Client
+from gateway.api.messages import as_chat
 from gateway.charging import likely_tokens
 from gateway.limits.limiter import Claim
 from gateway.limits.terms import Terms
 from gateway.metering import AttemptLog, CallLog
-from gateway.providers.wire import Identity, StreamDecoder, Wire
+from gateway.providers.languages import RELAYED, WIRES
+from gateway.providers.wire import Identity, Members, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
 
@@ -51,6 +54,16 @@ class Running:
     def delivered(self) -> int:
         """Output tokens that the client has got so far."""
         return self.decoder.delivered_tokens() if self.decoder is not None else 0
+
+    def spoken_to(self, provider: ProviderRow) -> tuple[Wire, Members, tuple[str, ...]]:
+        """The wire that a provider is spoken to in, the request in the words that it translates from, and what is lost
+        before it. Who speaks the provider's own wire is relayed. Raises ProviderFailed for what cannot be said."""
+        request = self.request
+        if request.dialect == "openai":
+            return WIRES[provider.wire], request.members, ()
+        relayed = RELAYED[provider.wire] if provider.wire == request.dialect else None
+        self.client.is_relayed(is_so=relayed is not None)
+        return (relayed, request.members, ()) if relayed else (WIRES[provider.wire], *as_chat(request.members))
 
     def has_to_stand(self) -> bool:
         """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""

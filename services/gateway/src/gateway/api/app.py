@@ -16,6 +16,7 @@ from common.ids import uuid7
 
 from gateway.api.client import Client, ClientGone, Receive, Scope, Send
 from gateway.api.doors import Doors
+from gateway.api.voices import message_error
 from gateway.counts import Counts
 from gateway.edge import MAX_BODY_BYTES, Edge, target_of
 from gateway.idempotency.once import HEADER, Asker, Once
@@ -27,6 +28,8 @@ _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
+
+_BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens"})
 
 Handler = Callable[[Client, str], Awaitable[None]]
 
@@ -67,6 +70,8 @@ class App:
         method, path = scope["method"], client.path
         self._allow_origin(client)
         inner = _inner(path)
+        if _is_for_messages(path):  # by this name Anthropic's clients look for it
+            client.extra_headers.append((b"request-id", client.request_id.encode()))
         if method == "OPTIONS":
             await client.answer(204, b"", _preflight(client))
         elif inner is not None:
@@ -103,12 +108,13 @@ class App:
         await self.once.run(client, Asker(f"user:{user_id}"), _what(scope), MAX_BODY_BYTES, work)
 
     async def _inference(self, method: str, inner: str, client: Client) -> None:
-        if inner == "/chat/completions":
-            if method != "POST":
-                raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
-            if self.counts.running > self.max_running:
-                raise Refusal("overloaded", retry_after_ms=1000)
-            await self.doors.chat(client)
+        calls = {"/chat/completions": self.doors.chat, "/messages": self.doors.messages}
+        if inner in calls:
+            self._let_in(method, client)
+            await calls[inner](client)
+        elif inner == "/messages/count_tokens":
+            self._let_in(method, client)
+            await self.doors.count_tokens(client)
         elif inner == "/models" or inner.startswith("/models/"):
             if method not in ("GET", "HEAD"):
                 raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
@@ -116,8 +122,16 @@ class App:
         else:
             raise Refusal("unknown_url", f"{method} {client.path[:200]}")
 
+    def _let_in(self, method: str, client: Client) -> None:
+        if method != "POST":
+            raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
+        if self.counts.running > self.max_running:
+            raise Refusal("overloaded", retry_after_ms=1000)
+
     def _refusal(self, client: Client, refusal: Refusal) -> ErrorAnswer:
         """A refusal in the shape of the front door that it is said at."""
+        if _is_for_messages(client.path):
+            return message_error(refusal_answer(refusal, as_openai=self.openai_codes), client.request_id)
         if client.path.startswith("/api/") and _inner(client.path) is None:
             return detail_answer(refusal)
         return refusal_answer(refusal, as_openai=self.openai_codes)
@@ -171,12 +185,16 @@ def _inner(path: str) -> str | None:
     for prefix in _PREFIXES:
         if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
             return path[len(prefix) :]
-    return path if path in ("/chat/completions", "/models") or path.startswith("/models/") else None
+    return path if path in _BARE or path.startswith("/models/") else None
 
 
 def _what(scope: Scope) -> bytes:
     """Method and target of a request."""
     return b"%b %b" % (scope["method"].encode(), target_of(scope))
+
+
+def _is_for_messages(path: str) -> bool:
+    return (_inner(path) or "").startswith("/messages")
 
 
 def _preflight(client: Client) -> list[Header]:

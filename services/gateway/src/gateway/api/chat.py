@@ -7,10 +7,12 @@ refuse what a provider learned yesterday. Members stay the bytes they came in.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from common.providers.registry import Wire
 
 from gateway.providers.wire import Members
 from gateway.shapes import Refusal
@@ -58,6 +60,8 @@ class _Body(msgspec.Struct):
     drop_params: bool | None = None
 
 
+Shape = TypeVar("Shape")
+
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -68,6 +72,7 @@ class ChatRequest:
 
     `text_bytes` leaves out the bytes of the `attachments` (pictures, files), which are bounded otherwise.
     `may_drop`: whether a parameter that a provider does not know may be left out.
+    `dialect`: the wire whose words `members` are; `headers`: header lines of the client's for a provider of that wire.
     """
 
     members: Members
@@ -79,23 +84,13 @@ class ChatRequest:
     text_bytes: int
     attachments: int
     may_drop: bool = True
+    dialect: Wire = "openai"
+    headers: bytes = b""
 
 
 def parse_chat(body: bytes) -> ChatRequest:
     """Read a body; raises Refusal that names the field."""
-    try:
-        if not body.isascii():
-            body.decode()
-        read = _decode_body(body)
-        members = _decode_members(body)
-    except UnicodeDecodeError:
-        raise Refusal("invalid_request", "the body is not valid UTF-8") from None
-    except RecursionError:
-        raise Refusal("invalid_request", "the body is nested too deeply") from None
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except msgspec.DecodeError as error:
-        raise Refusal("invalid_request", f"the body is not valid JSON: {error}") from None
+    read, members = read_json(body, _decode_body)
     if read.max_tokens is not None and read.max_completion_tokens is not None:
         raise Refusal(
             "invalid_request", "max_tokens and max_completion_tokens are the same; give one", param="max_tokens"
@@ -114,8 +109,24 @@ def parse_chat(body: bytes) -> ChatRequest:
     )
 
 
-def _invalid(message: str) -> Refusal:
-    """`Expected `int`, got `str` - at `$.messages[0].role`` → the words, with the path as `param`."""
+def read_json(body: bytes, decode: Callable[[bytes], Shape]) -> tuple[Shape, Members]:
+    """A body in its shape and as members; raises Refusal that names the field."""
+    try:
+        if not body.isascii():
+            body.decode()
+        return decode(body), _decode_members(body)
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise Refusal("invalid_request", "the body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise Refusal("invalid_request", f"the body is not valid JSON: {error}") from None
+
+
+def invalid(message: str) -> Refusal:
+    """A refusal: `Expected `int`, got `str` - at `$.messages[0].role`` → the words, with the path as `param`."""
     path = _PATH.search(message)
     missing = _MISSING.search(message)
     where = path.group("path") if path else ""

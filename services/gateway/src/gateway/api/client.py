@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
-from gateway.shapes import ErrorAnswer, Header, Refusal
+from gateway.shapes import ErrorAnswer, Header, Refusal, error_event
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,6 +21,27 @@ Standing = Literal["open", "unsure", "final"]
 """Whether what was asked may be done again: nothing came of it; nobody knows yet; it was done, or has cost something."""
 
 _JSON: Header = (b"content-type", b"application/json")
+
+
+class Voice(Protocol):
+    """How an answer is said in another dialect than chat's. `relays`: what comes is in that dialect already."""
+
+    relays: bool
+
+    def refusal(self, answer: ErrorAnswer, request_id: str) -> ErrorAnswer:
+        """An error."""
+
+    def trouble(self, answer: ErrorAnswer, request_id: str) -> bytes:
+        """An error in a stream that has begun."""
+
+    def whole(self, body: bytes) -> bytes:
+        """A whole answer."""
+
+    def events(self, chunks: bytes) -> bytes:
+        """A part of a stream."""
+
+    def end(self, last: bytes) -> bytes:
+        """The last part of a stream."""
 
 
 class ClientGone(Exception):
@@ -34,6 +55,7 @@ class Client:
         "_body",
         "_receive",
         "_send",
+        "_voice",
         "extra_headers",
         "headers",
         "is_gone",
@@ -48,6 +70,7 @@ class Client:
         self._receive = receive
         self._send = send
         self._body: bytes | None = None
+        self._voice: Voice | None = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
         self.request_id = request_id
@@ -106,8 +129,27 @@ class Client:
         while (await self._receive())["type"] != "http.disconnect":
             continue
 
+    def speak(self, voice: Voice) -> None:
+        """From now on answer in another dialect than chat's."""
+        self._voice = voice
+
+    def is_relayed(self, *, is_so: bool) -> None:
+        """Whether what is written now is in the client's own dialect already."""
+        if self._voice is not None:
+            self._voice.relays = is_so
+
     async def answer(self, status: int, body: bytes, headers: Sequence[Header] = (), content: Header = _JSON) -> None:
         """Send a whole answer."""
+        if self._voice is not None and status == 200:
+            body = self._voice.whole(body)
+        await self._answer(status, body, headers, content)
+
+    async def fail(self, error: ErrorAnswer) -> None:
+        """End a stream that has begun with an error."""
+        voice = self._voice
+        await self.end_with(error_event(error) if voice is None else voice.trouble(error, self.request_id))
+
+    async def _answer(self, status: int, body: bytes, headers: Sequence[Header], content: Header) -> None:
         self.status = status
         framing = [] if status == 204 else [content, (b"content-length", b"%d" % len(body))]
         sent = [*framing, *headers, *self.extra_headers]
@@ -116,11 +158,15 @@ class Client:
 
     async def refuse(self, error: ErrorAnswer) -> None:
         """Send an error."""
-        await self.answer(error.status, error.body, error.headers)
+        if self._voice is not None:
+            error = self._voice.refusal(error, self.request_id)
+        await self._answer(error.status, error.body, error.headers, _JSON)
 
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
-        """Send the head of an answer, these headers and no others; `write` and `end` follow."""
+        """Send the head of an answer that is given again, these headers and no others; `write` and `end` follow. It is
+        in the client's dialect already."""
         self.status = status
+        self._voice = None
         await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def start_stream(self, headers: Sequence[Header] = ()) -> None:
@@ -137,10 +183,16 @@ class Client:
 
     def write(self, events: bytes) -> Awaitable[None]:
         """Send a part of a stream; waits while the client does not keep up."""
+        if self._voice is not None:
+            events = self._voice.events(events)
         return self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def end(self, events: bytes = b"") -> None:
         """Send the last part of a stream."""
+        await self.end_with(events if self._voice is None else self._voice.end(events))
+
+    async def end_with(self, events: bytes) -> None:
+        """Send the last part of a stream, already in the client's dialect."""
         await self._send({"type": "http.response.body", "body": events})
 
 

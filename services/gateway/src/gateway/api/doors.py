@@ -13,9 +13,12 @@ from common.telemetry.traces import trace_id_of
 
 from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.client import Client
-from gateway.api.models import list_models, may_use, one_model
+from gateway.api.messages import parse_messages
+from gateway.api.models import list_messages_models, list_models, may_use, one_model
+from gateway.api.voices import MessagesVoice
 from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
+from gateway.charging import likely_tokens
 from gateway.counts import Counts
 from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
@@ -25,12 +28,15 @@ from gateway.routing.plan import Plan, Planner
 from gateway.routing.tiers import within
 from gateway.running import Running
 from gateway.shapes import Refusal
+from gateway.token_counts import count_tokens
+from gateway.upstream.client import header_block
 
 log = structlog.get_logger()
 
 _BODY_SECONDS = 30.0
 _REJECTIONS_A_SECOND = 100
 _MAX_TAGS = 16
+_DIALECT_HEADERS = (b"anthropic-version", b"anthropic-beta")
 _MAX_TAG = 64
 
 
@@ -85,17 +91,35 @@ class Doors:
         began = self.clock.monotonic()
         key = self.identify(client)
         request = parse_chat(await client.body(self.max_body_bytes, _BODY_SECONDS))
+        await self._run(await self._begin(client, key, request, began), "/v1/chat/completions")
+
+    async def messages(self, client: Client) -> None:
+        """`POST /v1/messages`"""
+        began = self.clock.monotonic()
+        key = self.identify(client)
+        client.speak(MessagesVoice())
+        body = await client.body(self.max_body_bytes, _BODY_SECONDS)
+        request = parse_messages(body, _of_the_dialect(client.headers))
+        await self._run(await self._begin(client, key, request, began), "/v1/messages")
+
+    async def count_tokens(self, client: Client) -> None:
+        """`POST /v1/messages/count_tokens`: the provider's own count where it speaks this dialect, else an estimate.
+        Costs nothing, so nothing is held and nothing recorded."""
+        began = self.clock.monotonic()
+        key = self.identify(client)
+        body = await client.body(self.max_body_bytes, _BODY_SECONDS)
+        request = parse_messages(body, _of_the_dialect(client.headers), is_counted_only=True)
         call = await self._begin(client, key, request, began)
-        try:
-            await self.calls.run(call)
-        finally:
-            self._ended(call, "/v1/chat/completions")
+        pipeline = self.calls.pipeline
+        counted = await count_tokens(call, pipeline.upstream, pipeline.deadlines, self.clock)
+        await client.answer(200, counted or b'{"input_tokens":%d}' % likely_tokens(request.text_bytes))
 
     async def models(self, client: Client, name: str) -> None:
         """`GET /v1/models` and `GET /v1/models/{id}`"""
         key = self.identify(client)
         if not name:
-            await client.answer(200, list_models(self.plans.planner, key))
+            listing = list_messages_models if b"anthropic-version" in client.headers else list_models
+            await client.answer(200, listing(self.plans.planner, key))
             return
         found = one_model(self.plans.planner, key, name)
         if found is None:
@@ -176,6 +200,12 @@ class Doors:
         )
         return Running(request, client, self.terms.of(key), plan, record, [], [], began)
 
+    async def _run(self, call: Running, route: str) -> None:
+        try:
+            await self.calls.run(call)
+        finally:
+            self._ended(call, route)
+
     def _ended(self, call: Running, route: str) -> None:
         milliseconds = int((self.clock.monotonic() - call.began) * 1000)
         status = 499 if call.client.is_gone else call.client.status
@@ -190,6 +220,14 @@ def _shown_secret(headers: dict[bytes, bytes]) -> bytes | None:
     if scheme.lower() == b"bearer" and bearer.strip():
         return bearer.strip()
     return headers.get(b"x-api-key") or headers.get(b"api-key") or headers.get(b"x-goog-api-key") or None
+
+
+def _of_the_dialect(headers: dict[bytes, bytes]) -> bytes:
+    """The header lines by which a client of Anthropic's API says what it speaks. Raises Refusal."""
+    try:
+        return header_block([(name, headers[name]) for name in _DIALECT_HEADERS if name in headers])
+    except ValueError as error:
+        raise Refusal("invalid_request", str(error)) from None
 
 
 def _tags(header: bytes | None) -> dict[str, str]:

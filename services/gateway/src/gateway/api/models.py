@@ -6,6 +6,7 @@ provider in front elsewhere. Aliases are listed, too. Only what has a credential
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +22,22 @@ def list_models(planner: Planner, key: ApiKey) -> bytes:
     """The list for a key."""
     listed = {one["id"]: one for one in (*_models(planner, key), *_aliases(planner, key)) if may_use(key, one["id"])}
     return msgspec.json.encode({"object": "list", "data": [listed[name] for name in sorted(listed)]})
+
+
+def list_messages_models(planner: Planner, key: ApiKey) -> bytes:
+    """The same list as Anthropic's clients know it, in one page."""
+    listed = msgspec.json.decode(list_models(planner, key))["data"]
+    told = [
+        {
+            "type": "model",
+            "id": model["id"],
+            "display_name": model["id"],
+            "created_at": datetime.fromtimestamp(model["created"], UTC).isoformat().replace("+00:00", "Z"),
+        }
+        for model in listed
+    ]
+    ends = {"first_id": told[0]["id"], "last_id": told[-1]["id"]} if told else {"first_id": None, "last_id": None}
+    return msgspec.json.encode({"data": told, "has_more": False, **ends})
 
 
 def one_model(planner: Planner, key: ApiKey, name: str) -> bytes | None:

@@ -83,7 +83,7 @@ class Asked:
 
     def tools(self) -> tuple[list[dict[str, Any]], Any, bool]:
         """Tools, the choice among them (None: the provider's usual one), and whether several may be called at once."""
-        tools = list(self.take("tools") or ())
+        tools = [{"type": "function", **tool} if "function" in tool else tool for tool in self.take("tools") or ()]
         tools += [{"type": "function", "function": function} for function in self.take("functions") or ()]
         choice, old = self.take("tool_choice"), self.take("function_call")
         if choice is None and old is not None:
@@ -234,6 +234,10 @@ class ChatStream:
         """What all chunks of the stream carry."""
         return (self.answer_id, self.created, self.model) if self._has_begun else (None, None, None)
 
+    def take_event(self, name: bytes, data: bytes) -> bytes:
+        """What the client sees of one event."""
+        return self.read_event(name, msgspec.json.decode(data))
+
     def read_event(self, name: bytes, told: Any) -> bytes:
         """The chunks for one event of the provider. Raises ProviderFailed."""
         raise NotImplementedError
@@ -304,7 +308,7 @@ class ChatStream:
         try:
             for name, data in events:
                 if not self.is_done and data and data.strip() != b"[DONE]":
-                    taken.append(self.read_event(name, msgspec.json.decode(data)))
+                    taken.append(self.take_event(name, data))
         except ProviderFailed as failure:
             self.failure = failure
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):

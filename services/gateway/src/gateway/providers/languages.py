@@ -10,6 +10,19 @@ from common.providers.registry import Wire as WireName
 from gateway.providers.wire import Wire
 from gateway.providers.wires import anthropic, bedrock, cohere, gemini, openai
 
+RELAYED: Mapping[WireName, Wire] = MappingProxyType(
+    {
+        "anthropic": Wire(
+            encode_request=anthropic.relay_request,
+            decode_response=anthropic.relay_response,
+            decode_stream=anthropic.RelayDecoder,
+            decode_usage=anthropic.decode_usage,
+            decode_error=anthropic.decode_error,
+        ),
+    }
+)
+"""How a wire is spoken for clients that speak it themselves, where that is not chat: their own words go through."""
+
 WIRES: Mapping[WireName, Wire] = MappingProxyType(
     {
         "openai": Wire(

@@ -39,7 +39,7 @@ async def open_attempt(
 ) -> UpstreamResponse:
     """Send a request; the answer, its status 200 and of the expected kind. Raises ProviderFailed."""
     target = deployment.path + outgoing.path.encode()
-    headers = deployment.headers + outgoing.headers + b"x-client-request-id: %b\r\n" % request_id.encode()
+    headers = _with(deployment.headers, outgoing.headers) + b"x-client-request-id: %b\r\n" % request_id.encode()
     if deployment.sign is not None:
         headers += header_block(deployment.sign(target.decode(), outgoing.body, clock.now()))
     request = UpstreamRequest(b"POST", deployment.origin, target, headers, outgoing.body)
@@ -55,6 +55,15 @@ async def open_attempt(
         return response
     except UpstreamError as error:
         raise failure_of(error, deployment.provider) from error
+
+
+def _with(block: bytes, own: bytes) -> bytes:
+    """A block of header lines and a call's own; of a name in both the call's own line counts."""
+    if not own:
+        return block
+    named = {line.partition(b":")[0] for line in own.split(b"\r\n") if line}
+    kept = [line for line in block.split(b"\r\n") if line and line.partition(b":")[0] not in named]
+    return b"".join(line + b"\r\n" for line in kept) + own
 
 
 def failure_of(error: UpstreamError, provider: ProviderRow) -> ProviderFailed:
