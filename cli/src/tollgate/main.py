@@ -16,7 +16,19 @@ from common.errors import TollgateError
 from common.settings import SettingsError
 from typer.core import TyperGroup
 
-from tollgate.commands import auditing, budgets, dlq, inspecting, keys, models, preparing, running, secrets, usage
+from tollgate.commands import (
+    auditing,
+    billing,
+    budgets,
+    dlq,
+    inspecting,
+    keys,
+    models,
+    preparing,
+    running,
+    secrets,
+    usage,
+)
 
 
 class OneLineErrors(TyperGroup):
@@ -46,6 +58,7 @@ def create_app() -> typer.Typer:
     )
     for command in (*running.COMMANDS, *preparing.COMMANDS, *inspecting.COMMANDS, *auditing.COMMANDS):
         made.command()(command)
+    made.add_typer(billing.create(), name="billing")
     made.add_typer(budgets.create(), name="budgets")
     made.add_typer(dlq.create(), name="dlq")
     made.add_typer(keys.create(), name="keys")

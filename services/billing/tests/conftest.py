@@ -132,7 +132,7 @@ class Journeys:
         """Have events handled as one batch, as they come off the bus."""
         received = [
             Received(recorded_subject(e.data.provider_type, e.data.api_key_id), e.model_dump_json().encode(), e.id, at)
-            for at, e in enumerate(events)
+            for at, e in enumerate(events, 1)
         ]
         await usage_handler(self.billing)(received)
 

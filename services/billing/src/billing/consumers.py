@@ -26,12 +26,13 @@ def usage_handler(billing: Billing) -> Handle:
     """Books batches of `usage.recorded`; ValueError for an event that breaks its contract."""
 
     async def handle(batch: Sequence[Received]) -> None:
-        await billing.record_usage([(received.sequence, _charge(received.body)) for received in batch])
+        await billing.record_usage([(received.sequence, read_charge(received.body)) for received in batch])
 
     return handle
 
 
-def _charge(body: bytes) -> Charge:
+def read_charge(body: bytes) -> Charge:
+    """The charge that an event's bytes tell of; ValueError when they break the contract."""
     return charge_of(_UsageEvent.model_validate_json(body))
 
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from common.backbone import open_backbone
+from common.bus.connect import connect
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
 from common.contracts.topology import CATALOG_BUCKET, KEYS_BUCKET
+from common.errors import TollgateError
 from common.http.app import create_api
 from common.http.serve import serve
+from common.postgres.pool import open_pool
 from common.settings import read_or_exit
 from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from billing.api import budgets, dry_runs, ledger, reconciliations, statements, summary
-from billing.consumers import KeyNames, usage_handler
+from billing.consumers import KeyNames, read_charge, usage_handler
 from billing.flows import Billing
 from billing.flows.known import Known
+from billing.flows.rebuilding import Rebuilt, rebuild_books
 from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller
-from billing.settings import BillingSettings
+from billing.settings import BillingSettings, RebuildSettings
 from billing.store.counters import open_counters
 
 
@@ -72,3 +79,30 @@ def run() -> None:
     settings = read_or_exit(BillingSettings)
     configure_logs("billing", settings.log_level)
     serve(create_app(settings), host=settings.http_host, port=settings.http_port)
+
+
+def run_rebuild() -> None:
+    """Rebuild the books and print what they say as JSON; one line on standard error and exit code 1 when that cannot be."""
+    settings = read_or_exit(RebuildSettings)
+    configure_logs("billing-rebuild", "ERROR")
+    try:
+        rebuilt = asyncio.run(_rebuild(settings))
+    except TollgateError as error:
+        sys.stderr.write(f"{error.message}\n")
+        raise SystemExit(1) from None
+    tables = {
+        name: {"rows": rows, "fingerprint": f"{found:f}"} for name, (rows, found) in sorted(rebuilt.prints.items())
+    }
+    sys.stdout.write(json.dumps({"events": rebuilt.events, "tables": tables}, indent=2) + "\n")
+
+
+async def _rebuild(settings: RebuildSettings) -> Rebuilt:
+    pool = await open_pool(settings.owner_url, max_size=1, application="billing-rebuild")
+    try:
+        bus = await connect(settings.nats_url, "billing-rebuild")
+        try:
+            return await rebuild_books(pool, bus.jetstream, SystemClock(), read_charge)
+        finally:
+            await bus.close()
+    finally:
+        await pool.close()

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from common.settings import DatabaseServiceSettings, Port, PostgresUrl, RedisUrl, Seconds
+from common.settings import DatabaseServiceSettings, NatsUrl, Port, PostgresUrl, RedisUrl, Seconds, Settings
 from pydantic import Field
+
+
+class RebuildSettings(Settings):
+    """What `python -m billing rebuild` reads: the tables' owner, and the bus."""
+
+    owner_url: PostgresUrl = Field(
+        validation_alias="DATABASE_URL", description="Postgres, as the owner of billing's tables"
+    )
+    nats_url: NatsUrl = Field(validation_alias="NATS_URL", description="NATS server with the stream USAGE")
 
 
 class BillingSettings(DatabaseServiceSettings):

@@ -38,8 +38,11 @@ class Books:
         self._others.changed(changed)
 
 
-async def book_batch(connection: Connection, events: Sequence[tuple[int, Charge]], at: datetime) -> list[Total]:
-    """Book a batch in the caller's transaction; the counters whose `other` part has changed."""
+async def book_batch(
+    connection: Connection, events: Sequence[tuple[int, Charge]], at: datetime, *, is_replay: bool = False
+) -> list[Total]:
+    """Book a batch in the caller's transaction; the counters whose `other` part has changed. A replay tells nothing, and
+    leaves to its caller which lines stand in another month's statement."""
     present = await locks.share_counters(connection)
     claimed = await charges.claim_events(connection, [(c.event_id, sequence) for sequence, c in events], at)
     fresh = ledger.unseen([charge for _, charge in events], claimed)
@@ -47,12 +50,14 @@ async def book_batch(connection: Connection, events: Sequence[tuple[int, Charge]
         return []
     booking = await _write_charges(connection, fresh, present.epoch, at)
     if booking.entries:
-        await entries.append(connection, booking.entries, at, present.closed)
+        await entries.append(connection, booking.entries, at, None if is_replay else present.closed)
     await _write_sums(connection, booking)
-    return await count_changes(connection, booking.changes, at)
+    return await count_changes(connection, booking.changes, at, tells=not is_replay)
 
 
-async def count_changes(connection: Connection, changes: Sequence[Change], at: datetime) -> list[Total]:
+async def count_changes(
+    connection: Connection, changes: Sequence[Change], at: datetime, *, tells: bool = True
+) -> list[Total]:
     """Count changes of charges in the counters of every scope, and tell of thresholds that are passed; the counters
     whose `other` part has changed."""
     scopes = counting.scopes_among(charge for pair in changes for charge in pair if charge)
@@ -61,7 +66,7 @@ async def count_changes(connection: Connection, changes: Sequence[Change], at: d
     if not found:
         return []
     counted = await totals.add(connection, found, at)
-    if asked:
+    if asked and tells:
         await _tell_thresholds(connection, asked, counted, found, at)
     return [total for total in counted if found[total.counter].other]
 
