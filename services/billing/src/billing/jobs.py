@@ -108,6 +108,7 @@ class Auditor:
         backlog = await self._billing.admission.backlog()
         self._metrics.pending.set(backlog.pending)
         self._metrics.unacknowledged.set(backlog.unacknowledged)
+        self._metrics.violations.labels("stream_is_booked").set(await self._billing.gap_audit.look())
         findings = await self._billing.audit()
         self._metrics.audits.inc()
         for rule, count in findings.violations.items():

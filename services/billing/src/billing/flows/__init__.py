@@ -19,6 +19,7 @@ from billing.flows.admission import Admission
 from billing.flows.booking import Books
 from billing.flows.budgets import Budgets
 from billing.flows.dry_runs import DryRuns
+from billing.flows.gap_audit import GapAudit
 from billing.flows.known import Known
 from billing.flows.others import Others
 from billing.flows.reconciling import Reconciling
@@ -42,6 +43,7 @@ class Billing:
         self.budgets = Budgets(pool, counters, self.others, clock)
         self.dry_runs = DryRuns(pool, counters, known or Known(), clock)
         self.statements = Statements(pool, clock)
+        self.gap_audit = GapAudit(pool, jetstream, clock)
         self.reconciling = Reconciling(pool, known or Known(), clock)
         self.admission = Admission(pool, jetstream, counters, self.others, clock)
 
