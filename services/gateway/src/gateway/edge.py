@@ -13,7 +13,7 @@ import structlog
 from common.bus.mirror import Mirror
 from common.errors import Unauthorized
 from common.http.app import REVISION_HEADER
-from common.http.sessions import COOKIE, Sessions
+from common.http.sessions import COOKIE, Caller, Sessions
 
 from gateway.api.client import Client, Scope
 from gateway.shapes import Header, Refusal
@@ -80,10 +80,19 @@ class Edge:
 
     def user_of(self, client: Client) -> str | None:
         """The user whose session a request shows; None when it shows none that counts."""
+        caller = self._caller(client)
+        return caller.user_id if caller is not None else None
+
+    def is_admin(self, client: Client) -> bool | None:
+        """Whether a request shows an admin's session; None when it shows none that counts."""
+        caller = self._caller(client)
+        return caller.is_admin if caller is not None else None
+
+    def _caller(self, client: Client) -> Caller | None:
         scheme, _, bearer = client.headers.get(b"authorization", b"").partition(b" ")
         token = bearer.strip() if scheme.lower() == b"bearer" else _cookie(client.headers.get(b"cookie", b""))
         try:
-            return self._sessions.verify(token.decode("latin-1")).user_id if token else None
+            return self._sessions.verify(token.decode("latin-1")) if token else None
         except Unauthorized:
             return None
 

@@ -50,6 +50,7 @@ from gateway.mirrors.keys import Keys
 from gateway.pipeline import Pipeline
 from gateway.publisher import Publisher
 from gateway.reaper import Reaper
+from gateway.routing.health import Health
 from gateway.routing.personal import PersonalPlans
 from gateway.routing.plan import Planner
 from gateway.settings import GatewaySettings
@@ -97,6 +98,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     publisher = Publisher(bus, USAGE.name)
     journal = Journal(settings.journal_dir, settings.journal_max_bytes)
     recorder = Recorder(publisher, limiter, journal)
+    health = Health(clock.monotonic)
     pipeline = Pipeline(
         limiter=limiter,
         leases=leases,
@@ -112,6 +114,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         source=_SOURCE,
         max_answer_bytes=settings.max_answer_bytes,
         openai_codes=settings.error_codes == "openai",
+        health=health,
     )
     cached = CachedCalls(pipeline, cache, clock)
     reaper = Reaper(limiter, recorder, catalog, clock, _SOURCE)
@@ -156,6 +159,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         plans=Plans(planner, settings.cache_model_size, settings.cache_model_ttl),
         personal=PersonalPlans(planner, credentials.own),
         calls=cached,
+        health=health,
         recorder=recorder,
         counts=counts,
         writer=writer,
@@ -177,6 +181,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
             sessions,
         ),
         once=Once(claims, cache),
+        standings=health,
         counts=counts,
         checks={
             "redis": is_redis_up,

@@ -30,6 +30,7 @@ from gateway.limits.redis import RedisAway
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
 from gateway.providers.errors import ProviderFailed, untranslatable
 from gateway.providers.wire import Outgoing, StreamDecoder
+from gateway.routing.health import Health
 from gateway.routing.plan import Deployment
 from gateway.running import Running
 from gateway.shapes import ErrorAnswer, Refusal, failure_answer, refusal_answer, usage_event
@@ -54,6 +55,7 @@ class Pipeline:
     source: str
     max_answer_bytes: int
     openai_codes: bool
+    health: Health
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, call: Running) -> None:
@@ -79,10 +81,11 @@ class Pipeline:
         failure: ProviderFailed | None = None
         refused: Refused | None = None
         for deployment in call.plan.deployments:
+            if failure is not None and not self.health.may_retry():
+                break
             admitted = await self._admit(call, deployment)
             if isinstance(admitted, Refused):
-                refused = admitted
-                if _is_of_place(refused):
+                if _is_of_place(refused := admitted):
                     continue
                 break
             try:
@@ -99,12 +102,14 @@ class Pipeline:
                 raise
             except (ProviderFailed, UpstreamError) as error:
                 failure = error if isinstance(error, ProviderFailed) else failure_of(error, deployment.provider)
+                self.health.failed(deployment, failure)
                 self._failed(call, failure)
                 if call.has_started or not failure.row.falls_back:
                     break
                 await self._assure(call)
                 await self._settle(call)
                 continue
+            self.health.succeeded(deployment)
             await self._finish(self._complete(call))
             return
         if failure is None:
@@ -160,7 +165,7 @@ class Pipeline:
     async def _send(self, call: Running, deployment: Deployment, outgoing: Outgoing) -> UpstreamResponse:
         if not self.leases.is_held(call.log.request_id, call.attempt.number):
             raise ProviderFailed("timeout", "the gateway was held up", was_sent=False)
-        call.attempt.status = "sent"
+        call.attempt.status, sent_at = "sent", self.clock.monotonic()
         response = await open_attempt(
             self.upstream,
             deployment,
@@ -171,6 +176,7 @@ class Pipeline:
             streamed=call.request.streamed,
         )
         call.attempt.http_status = response.status
+        self.health.began_to_answer(deployment, sent_at, response.header)
         call.served.append((b"x-tollgate-provider", deployment.provider.type.encode()))
         call.served.append((b"x-tollgate-model", deployment.model_name.encode()))
         if deployment.is_simulated:

@@ -16,8 +16,9 @@ from common.errors import Conflict, Unprocessable
 
 _NEAREST = 3
 
-Strategy = Literal["priority"]
-"""How an alias chooses: lowest priority number first; among equals, the greater weight."""
+Strategy = Literal["priority", "weighted", "lowest_latency", "lowest_cost", "sticky"]
+"""How an alias chooses: lowest priority number first; among equals the greater weight (`priority`), at random by weight
+(`weighted`), who answers soonest, who costs least, or the same for calls of one conversation (`sticky`)."""
 
 
 class NameTaken(Conflict):

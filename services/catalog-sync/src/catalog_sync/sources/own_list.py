@@ -94,7 +94,7 @@ class OwnListSource:
         self.name = f"{OWN_LIST}:{provider.name}"
         self._row = row
         self._provider = provider
-        self._url = base_url.rstrip("/") + _PATHS.get(row.type, "/models")
+        self._url = base_url.rstrip("/") + _PATHS.get(row.type, row.probe_path)
         self._fetch = fetch
         self._open = open_secret
 

@@ -16,10 +16,13 @@ from common.ids import uuid7
 
 from gateway.api.client import Client, ClientGone, Receive, Scope, Send
 from gateway.api.doors import Doors
+from gateway.api.health import PATH as HEALTH_PATH
+from gateway.api.health import show_health
 from gateway.api.voices import message_error
 from gateway.counts import Counts
 from gateway.edge import MAX_BODY_BYTES, Edge, target_of
 from gateway.idempotency.once import HEADER, Asker, Once
+from gateway.routing.health import Health
 from gateway.shapes import ErrorAnswer, Header, Refusal, detail_answer, refusal_answer
 
 log = structlog.get_logger()
@@ -41,6 +44,7 @@ class App:
     doors: Doors
     edge: Edge
     once: Once
+    standings: Health
     counts: Counts
     checks: Mapping[str, Check]
     cors_origins: frozenset[bytes]
@@ -76,6 +80,8 @@ class App:
             await client.answer(204, b"", _preflight(client))
         elif inner is not None:
             await self._inference_once(scope, inner, client)
+        elif path == HEALTH_PATH and method in ("GET", "HEAD"):
+            await show_health(client, self.edge, self.standings)
         elif (owner := Edge.owner_of(path)) is not None:
             if method not in _METHODS:
                 raise Refusal("method_not_allowed", f"{method} {path[:200]}")

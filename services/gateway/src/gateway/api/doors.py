@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from gateway.counts import Counts
 from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
+from gateway.routing.choice import ordered
+from gateway.routing.health import Health
 from gateway.routing.personal import CREDENTIAL_HEADER, PersonalPlans
 from gateway.routing.plan import Plan, Planner
 from gateway.routing.tiers import within
@@ -38,6 +41,8 @@ _REJECTIONS_A_SECOND = 100
 _MAX_TAGS = 16
 _DIALECT_HEADERS = (b"anthropic-version", b"anthropic-beta")
 _MAX_TAG = 64
+SESSION_HEADER = b"x-tollgate-session"
+"""Calls that name the same here go to the same deployment, where an alias's strategy is `sticky`."""
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class Doors:
     writer: CallLogWriter
     clock: Clock
     source: str
+    health: Health
     max_body_bytes: int
     _second: int = 0
     _rejections: int = 0
@@ -183,6 +189,8 @@ class Doors:
                 param="model",
                 model=request.model,
             )
+        self.health.call_began()
+        plan = ordered(plan, self.health, self.clock.now(), _conversation(client, request), random.random)
         record = CallLog(
             request_id=client.request_id,
             trace_id=trace_id_of(client.headers.get(b"traceparent", b"").decode("latin-1")),
@@ -228,6 +236,12 @@ def _of_the_dialect(headers: dict[bytes, bytes]) -> bytes:
         return header_block([(name, headers[name]) for name in _DIALECT_HEADERS if name in headers])
     except ValueError as error:
         raise Refusal("invalid_request", str(error)) from None
+
+
+def _conversation(client: Client, request: ChatRequest) -> bytes | None:
+    """What a call's conversation is known by, for deployments that keep it warm."""
+    named = request.members.get("prompt_cache_key")
+    return client.headers.get(SESSION_HEADER) or (bytes(named) if named is not None else None)
 
 
 def _tags(header: bytes | None) -> dict[str, str]:

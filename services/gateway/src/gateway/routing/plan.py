@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
-from common.contracts.snapshots import DeploymentSnapshot, ProviderSnapshot
+from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, ProviderSnapshot
 from common.providers.auth import AUTH_SCHEMES, Signer, signer_of
 from common.providers.registry import FLAGS_OF_HEADERS, NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
 from common.secret import Secret
@@ -34,6 +35,13 @@ class Deployment:
     path: bytes
     headers: bytes = field(repr=False)
     sign: Signer | None = field(default=None, repr=False)
+    priority: int = 0
+    weight: int = 1
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others: instance, model, credential."""
+        return self.provider_id, self.model_name, self.credential.id
 
     @property
     def is_simulated(self) -> bool:
@@ -50,8 +58,15 @@ class Own:
     fallback_to_system: bool
 
 
-Place = tuple[ProviderSnapshot, Model, str]
-"""Where a name may lead: a provider's instance, the model, and the model's name there."""
+class Place(NamedTuple):
+    """Where a name may lead: a provider's instance, the model, its name there, and how an alias ranks it."""
+
+    provider: ProviderSnapshot
+    model: Model
+    name: str
+    priority: int = 0
+    weight: int = 1
+
 
 _NOTHING_OWN: Mapping[str, Own] = MappingProxyType({})
 
@@ -65,6 +80,11 @@ class Plan:
     alias: str | None
     deployments: tuple[Deployment, ...]
     missing: tuple[ProviderRow, ...] = ()
+    strategy: str = "priority"
+
+    def with_order(self, deployments: tuple[Deployment, ...]) -> Plan:
+        """The same plan in another order."""
+        return replace(self, deployments=deployments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +106,19 @@ class Planner:
         """The plan for a name; None when there is no such model. `own`: the caller's credentials, by provider type;
         `among`: the only provider types that may be called."""
         alias, places = self._found(name, own)
-        places = [place for place in places if among is None or place[0].provider_type in among]
+        places = [place for place in places if among is None or place.provider.provider_type in among]
         return self._assemble(name, alias, places, own) if places or alias else None
 
     def provider_types(self, name: str) -> frozenset[str]:
         """The types of the providers that a name may lead to."""
-        return frozenset(provider.provider_type for provider, _, _ in self._found(name, _NOTHING_OWN)[1])
+        return frozenset(provider.provider_type for provider, *_ in self._found(name, _NOTHING_OWN)[1])
 
-    def _found(self, name: str, own: Mapping[str, Own]) -> tuple[str | None, list[Place]]:
+    def _found(self, name: str, own: Mapping[str, Own]) -> tuple[AliasSnapshot | None, list[Place]]:
         alias = self.catalog.alias(name)
         if alias is None:
             return None, self._qualified(name) or self._bare(name, own)
         ordered = sorted(alias.deployments, key=lambda deployment: (deployment.priority, -deployment.weight))
-        return name, [place for one in ordered for place in self._places(one)]
+        return alias, [place for one in ordered for place in self._places(one)]
 
     def credential_of(self, row: ProviderRow) -> Credential | None:
         """What a provider is called with; None when there is nothing."""
@@ -117,16 +137,18 @@ class Planner:
             for provider in self.catalog.instances(provider_type)
         ]
         found.sort(key=lambda place: (not place[0], -place[1].priority, _rank(own, place[1]), place[1].name))
-        return [(provider, model, name) for _, provider, model in found]
+        return [Place(provider, model, name) for _, provider, model in found]
 
     def _places(self, wanted: DeploymentSnapshot) -> list[Place]:
         return [
-            (provider, model, wanted.model)
+            Place(provider, model, wanted.model, wanted.priority, wanted.weight)
             for provider in self.catalog.instances(wanted.provider)
             if (model := self.catalog.model(provider.provider_type, wanted.model)) is not None
         ]
 
-    def _assemble(self, requested: str, alias: str | None, places: list[Place], own: Mapping[str, Own]) -> Plan | None:
+    def _assemble(
+        self, requested: str, alias: AliasSnapshot | None, places: list[Place], own: Mapping[str, Own]
+    ) -> Plan | None:
         deployments: list[Deployment] = []
         missing: list[ProviderRow] = []
         may_use_system, seen = True, set[tuple[str, str]]()
@@ -144,10 +166,12 @@ class Planner:
                 deployments.append(self._deployment(row, place, credential))
         if not deployments and not missing:
             return None
-        return Plan(requested, alias, tuple(deployments), tuple(missing))
+        if alias is None:
+            return Plan(requested, None, tuple(deployments), tuple(missing))
+        return Plan(requested, alias.alias, tuple(deployments), tuple(missing), alias.strategy)
 
     def _deployment(self, row: ProviderRow, place: Place, credential: Credential) -> Deployment:
-        provider, model, model_name = place
+        provider, model, model_name = place.provider, place.model, place.name
         base_url = credential.base_url or provider.base_url or row.base_url
         if credential.is_own and not credential.base_url and row.base_url:
             base_url = row.base_url  # a user's secret goes to its provider, not to an instance of the operator's
@@ -174,6 +198,8 @@ class Planner:
                 ]
             ),
             sign=signer_of(row.auth, secret, origin.host_header.decode()),
+            priority=place.priority,
+            weight=place.weight,
         )
 
 
