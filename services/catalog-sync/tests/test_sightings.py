@@ -8,7 +8,14 @@ from typing import Any
 
 from common.contracts.envelope import Envelope, event_headers
 from common.contracts.topology import CONSUMERS
-from common.contracts.usage import USAGE_RECORDED, UsageRecorded, recorded_subject
+from common.contracts.usage import (
+    USAGE_RECORDED,
+    USAGE_REJECTED,
+    UsageRecorded,
+    UsageRejected,
+    recorded_subject,
+    rejected_subject,
+)
 from common.ids import usage_event_id, uuid7
 
 SEEN = "/api/v1/llm/models/seen"
@@ -69,6 +76,31 @@ async def test_names_without_a_price_are_listed_for_the_admin(running: Any) -> N
         usage_event("priced", START, is_fallback=False),
     )
     assert await seen(running) == [("brand-new", 2, False), ("listed-only", 1, True)]
+
+
+def rejected_event(model: str | None, at: datetime) -> Envelope[UsageRejected]:
+    rejected = UsageRejected(
+        request_id=uuid7(), api_key_id="k", reason="model_not_found", http_status=400, requested_model=model
+    )
+    return Envelope[UsageRejected](id=uuid7(), source="gateway", type=USAGE_REJECTED, time=at, data=rejected)
+
+
+async def test_names_that_nobody_serves_are_listed_with_what_they_seem_to_be(running: Any) -> None:
+    asked = ("gpt-nothing", "openai/gpt-4-2027-01-31", "gpt-4o-mini-20270131", "nobody/at-all", None, "openai/gpt-4")
+    for name in asked:
+        event = rejected_event(name, START)
+        await running.bus.jetstream.publish(
+            rejected_subject("model_not_found"), event.model_dump_json().encode(), headers=event_headers(event.id)
+        )
+    await publish(running, usage_event("brand-new", START))
+    items = (await running.admin.get(SEEN)).json()["items"]
+    assert [(one["provider_type"], one["name"], one["kind"], one["like"]) for one in items] == [
+        ("", "gpt-4o-mini-20270131", "dated", "gpt-4o-mini"),
+        ("", "gpt-nothing", "unknown", None),
+        ("", "nobody/at-all", "unknown", None),
+        ("custom", "brand-new", "unknown", None),
+        ("openai", "gpt-4-2027-01-31", "dated", "gpt-4"),
+    ]
 
 
 async def test_a_redelivered_event_is_counted_once(running: Any) -> None:

@@ -147,7 +147,7 @@ CONSUMERS = (
     Consumer("billing", "USAGE", ("usage.recorded.>",)),
     Consumer("analytics", "USAGE", ("usage.recorded.>",)),
     Consumer("keyvault", "USAGE", ("usage.recorded.>",)),
-    Consumer("catalog-sync", "USAGE", ("usage.recorded.>",)),
+    Consumer("catalog-sync", "USAGE", ("usage.recorded.>", "usage.rejected.model_not_found")),
     Consumer("keyvault", "AUDIT", ("audit.recorded.>",), batch=200),
 )
 

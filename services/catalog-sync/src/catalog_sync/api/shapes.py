@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog_sync.domain.models import Facts, ListedEntry
 from catalog_sync.domain.prices import PriceRow, content_of
-from catalog_sync.domain.syncs import SeenModel, Sync
+from catalog_sync.domain.syncs import SeenKind, SeenModel, Sync
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 """A name that a provider takes: printable, without spaces."""
@@ -114,7 +114,9 @@ class SyncDetail(SyncEntry):
 
 
 class SeenEntry(BaseModel):
-    """A model that was called and has no price; `is_listed` when the catalog knows it. `calls` is approximate."""
+    """A name that was called and that the catalog does not know (`unknown`), has no price for (`unpriced`, `is_listed`) or
+    knows without its date (`dated`: `like` is the model). `provider_type` is empty where nobody knows. `calls` is
+    approximate."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -124,6 +126,8 @@ class SeenEntry(BaseModel):
     last_seen: datetime
     calls: int
     is_listed: bool
+    kind: SeenKind
+    like: str | None
 
     @classmethod
     def of(cls, seen: SeenModel) -> SeenEntry:

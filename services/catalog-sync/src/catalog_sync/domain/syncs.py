@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from catalog_sync.domain.vetting import Reason
+
+SeenKind = Literal["unknown", "unpriced", "dated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class HeldItem:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A call of a model that had no price."""
+    """A call of a model that had no price, or of a name that nobody serves (then `provider_type` may be empty)."""
 
     provider_type: str
     name: str
@@ -55,7 +57,8 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class SeenModel:
-    """A model that was called and has no price; `is_listed` when the catalog knows it all the same."""
+    """A name that was called: `is_listed` when the catalog knows the model and has no price for it; else `like` names the
+    model that it seems to be a dated version of, if there is one."""
 
     provider_type: str
     name: str
@@ -63,6 +66,14 @@ class SeenModel:
     last_seen: datetime
     calls: int
     is_listed: bool
+    like: str | None
+
+    @property
+    def kind(self) -> SeenKind:
+        """What is wrong with the name."""
+        if self.is_listed:
+            return "unpriced"
+        return "unknown" if self.like is None else "dated"
 
 
 def by_model(sightings: Iterable[Sighting]) -> Mapping[tuple[str, str], tuple[datetime, ...]]:

@@ -92,14 +92,21 @@ async def forget_oldest(connection: Connection, kept: int) -> None:
 
 
 async def page_of_seen(connection: Connection, after: tuple[str, str] | None, limit: int) -> list[SeenModel]:
-    """Names that were called and still have no price, by provider type and name."""
+    """Names that were called and still have no price, by provider type and name. `like`: the model whose name it is but
+    for a date at its end."""
     rows = await connection.fetch(
         "SELECT s.provider_type, s.name, s.first_seen, s.last_seen, s.calls, EXISTS (SELECT 1 FROM models m"
-        " WHERE m.provider_type = s.provider_type AND (m.name = s.name OR m.names @> ARRAY[s.name])) AS is_listed"
-        " FROM seen_models s"
+        " WHERE (s.provider_type = '' OR m.provider_type = s.provider_type)"
+        " AND (m.name = s.name OR m.names @> ARRAY[s.name])) AS is_listed,"
+        " (SELECT min(m.name) FROM models m WHERE (s.provider_type = '' OR m.provider_type = s.provider_type)"
+        " AND s.name ~ '[-@](20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|[0-9]{4})$' AND (m.name = b.name OR m.names @> ARRAY[b.name])"
+        ') AS "like"'
+        " FROM seen_models s CROSS JOIN LATERAL"
+        " (SELECT regexp_replace(s.name, '[-@](20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|[0-9]{4})$', '') AS name) b"
         ' WHERE ($1::text IS NULL OR (s.provider_type COLLATE "C", s.name COLLATE "C") > ($1, $2::text))'
         " AND NOT EXISTS (SELECT 1 FROM models m JOIN prices p ON p.model_id = m.id"
-        " WHERE m.provider_type = s.provider_type AND (m.name = s.name OR m.names @> ARRAY[s.name]))"
+        " WHERE (s.provider_type = '' OR m.provider_type = s.provider_type)"
+        " AND (m.name = s.name OR m.names @> ARRAY[s.name]))"
         ' ORDER BY s.provider_type COLLATE "C", s.name COLLATE "C" LIMIT $3',
         after[0] if after else None,
         after[1] if after else None,
