@@ -10,7 +10,12 @@ import openai
 import pytest
 from machine import Machine
 
-MODELS = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.5-flash"}
+MODELS = {
+    "anthropic": "claude-sonnet-4-5",
+    "google": "gemini-2.5-flash",
+    "cohere": "command-a",
+    "bedrock": "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+}
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": properties}}}
     for name, properties in (("read_tide", {"place": {"type": "string"}}), ("read_wind", {}))
