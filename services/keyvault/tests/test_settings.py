@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +122,35 @@ def test_the_example_file_explains_every_variable() -> None:
     for name in (*GOOD, "OPENAI_API_KEY", "SIGNUP", "ENCRYPTION_KEY"):
         assert f"\n{name}=" in f"\n{example}" or f"# {name}=" in example
     assert "***" not in example
+
+
+def test_master_keys_come_from_a_file_before_all_others(settings_from: Any, tmp_path: Path) -> None:
+    path = tmp_path / "master-keys"
+    path.write_text(f"{OTHER_KEY}\n{THIRD_KEY}\n")
+    settings = settings_from(BYOK_ENCRYPTION_KEYS_FILE=str(path))
+    assert [key.reveal() for key in settings.master_keys] == [OTHER_KEY, THIRD_KEY, KEY]
+    alone = settings_from(BYOK_ENCRYPTION_KEYS_FILE=str(path), BYOK_ENCRYPTION_KEYS=None)
+    assert [key.reveal() for key in alone.master_keys] == [OTHER_KEY, THIRD_KEY]
+
+
+@pytest.mark.parametrize("content", ["", "no key", b"\xff\xfe", None])
+def test_a_file_without_good_master_keys_stops_the_start(settings_from: Any, tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "master-keys"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SettingsError, match="BYOK_ENCRYPTION_KEYS"):
+        settings_from(BYOK_ENCRYPTION_KEYS_FILE=str(path), BYOK_ENCRYPTION_KEYS=None)
+
+
+def test_provider_keys_come_from_mounted_files_before_variables(settings_from: Any, tmp_path: Path) -> None:
+    (tmp_path / "OPENAI_API_KEY").write_text("sk-from-a-file-1111\n")
+    (tmp_path / "unrelated").write_text("nothing")
+    settings = settings_from(
+        PROVIDER_KEYS_DIR=str(tmp_path), OPENAI_API_KEY="sk-from-environment", GROQ_API_KEY="gsk-from-environment"
+    )
+    found = {name: secret.reveal() for name, secret in settings.provider_keys.items()}
+    assert found == {"openai": "sk-from-a-file-1111", "groq": "gsk-from-environment"}
+    (tmp_path / "OPENAI_API_KEY").write_text("two words")
+    with pytest.raises(SettingsError, match="PROVIDER_KEYS_DIR") as refused:
+        settings_from(PROVIDER_KEYS_DIR=str(tmp_path))
+    assert "two words" not in str(refused.value)

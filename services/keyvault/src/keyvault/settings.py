@@ -6,6 +6,7 @@ so that a new row needs nothing here.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -114,6 +115,16 @@ class KeyvaultSettings(ProviderKeySettings):
         validation_alias="BYOK_ENCRYPTION_KEY",
         description="a Fernet key; BYOK_ENCRYPTION_KEYS is preferred",
     )
+    byok_encryption_keys_file: Path | None = Field(
+        default=None,
+        validation_alias="BYOK_ENCRYPTION_KEYS_FILE",
+        description="a file with those Fernet keys, newest first, one a line; preferred, since processes inherit no file",
+    )
+    provider_keys_dir: Path | None = Field(
+        default=None,
+        validation_alias="PROVIDER_KEYS_DIR",
+        description="a folder whose files are the system's keys with providers, each named like its variable",
+    )
     byok_encryption_keys: SecretText | None = Field(
         default=None,
         validate_default=True,
@@ -153,14 +164,22 @@ class KeyvaultSettings(ProviderKeySettings):
         description="address of the first admin, who is made at start when missing",
     )
 
+    @field_validator("provider_keys_dir")
+    @classmethod
+    def _has_usable_files(cls, value: Path | None) -> Path | None:
+        for row in PROVIDERS.values() if value is not None else ():
+            path = Path(value or "") / row.env
+            if row.env and path.is_file():
+                _provider_key(_read(path))
+        return value
+
     @field_validator("byok_encryption_keys")
     @classmethod
     def _has_master_key(cls, value: Secret | None, others: ValidationInfo) -> Secret | None:
-        found = [value, others.data.get("byok_encryption_key"), others.data.get("encryption_key")]
-        if not any(found):
+        in_file = _in_file(others.data.get("byok_encryption_keys_file"))
+        found = [in_file, value, others.data.get("byok_encryption_key"), others.data.get("encryption_key")]
+        if not [key for group in found for key in _master_keys(group)]:
             raise ValueError("is not set: Fernet keys that credentials are encrypted with, separated by commas")
-        for key in found:
-            _master_keys(key)
         return value
 
     @field_validator("admin_email")
@@ -173,7 +192,8 @@ class KeyvaultSettings(ProviderKeySettings):
     @property
     def master_keys(self) -> tuple[Secret, ...]:
         """The keys that credentials are encrypted with, newest first, each once."""
-        found = (self.byok_encryption_keys, self.byok_encryption_key, self.encryption_key)
+        in_file = _in_file(self.byok_encryption_keys_file)
+        found = (in_file, self.byok_encryption_keys, self.byok_encryption_key, self.encryption_key)
         by_text = {key.reveal(): key for group in found for key in _master_keys(group)}
         return tuple(by_text.values())
 
@@ -190,9 +210,24 @@ class KeyvaultSettings(ProviderKeySettings):
 
     @property
     def provider_keys(self) -> dict[str, Secret]:
-        """The keys that the environment gives, by provider type."""
+        """The keys that the environment gives, by provider type; a file goes before a variable of the same name."""
         found = {row.type: getattr(self, f"{row.type}_api_key", None) for row in PROVIDERS.values()}
+        if self.provider_keys_dir is not None:
+            files = {row.type: self.provider_keys_dir / row.env for row in PROVIDERS.values() if row.env}
+            found |= {name: _provider_key(_read(path)) for name, path in files.items() if path.is_file()}
         return {provider_type: secret for provider_type, secret in found.items() if secret is not None}
+
+
+def _in_file(path: Path | None) -> Secret | None:
+    """The master keys of a file, as a setting would have them."""
+    return None if path is None else Secret(",".join(_read(path).reveal().split()))
+
+
+def _read(path: Path) -> Secret:
+    try:
+        return Secret(path.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
 
 
 def _master_keys(group: Secret | None) -> list[Secret]:
