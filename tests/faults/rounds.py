@@ -26,6 +26,7 @@ from .workload import orders_of, run
 
 BUDGETS = (None, None, Decimal("0.04"), Decimal("0.08"), None)
 """Of the keys of a round, in dollars a month; the last key is revoked midway."""
+_KEYS_SECONDS = 60.0
 _CROWD_SECONDS = 0.5
 _REST_SECONDS = 120.0
 _REST_POLL_SECONDS = 0.5
@@ -95,7 +96,17 @@ class Rounds:
         return _outcome(kind, seed, evidence, time.monotonic() - began)
 
     def _make_keys(self, budgets: Sequence[Decimal | None]) -> dict[str, KeyTerms]:
-        """Fresh keys by a name of their own: `open-0`, `small-2` …"""
+        """Fresh keys, by a name of their own. Services may still be coming back from the round before."""
+        deadline = time.monotonic() + _KEYS_SECONDS
+        while True:
+            try:
+                return self._try_keys(budgets)
+            except RunnerError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def _try_keys(self, budgets: Sequence[Decimal | None]) -> dict[str, KeyTerms]:
         keys = {}
         with self._stack.as_admin() as admin:
             for number, budget in enumerate(budgets):
