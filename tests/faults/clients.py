@@ -33,6 +33,8 @@ class Order:
     max_tokens: int | None
     hang_up_after: int | None
     text: str
+    is_directed: bool = True
+    """Whether the message itself tells the simulator what to answer; else a standing rule does."""
 
     @property
     def marker(self) -> str:
@@ -41,7 +43,8 @@ class Order:
 
     def body(self) -> bytes:
         """The request's JSON."""
-        told = f"[[simulate tokens={self.tokens} chunk_ms={self.chunk_ms} served_model={self.marker}]] {self.text}"
+        directives = f"[[simulate tokens={self.tokens} chunk_ms={self.chunk_ms} served_model={self.marker}]] "
+        told = (directives if self.is_directed else "") + self.text
         members: dict[str, object] = {"model": "gpt-4", "messages": [{"role": "user", "content": told}]}
         if self.max_tokens is not None:
             members["max_tokens"] = self.max_tokens

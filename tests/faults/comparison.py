@@ -39,6 +39,7 @@ from .stack import Stack
 
 PRICE_IN, PRICE_OUT = Decimal("0.00003"), Decimal("0.00006")
 BUDGET = Decimal("0.05")
+TOKENS, CHUNK_MS = 30, 30
 CROWD = 200
 LEAVERS = 30
 _KEPT_BY_LITELLM = "provider_spend:openai:1d"
@@ -120,6 +121,7 @@ def tollgate(budget: Decimal) -> Iterator[Gateway]:
                 terms = {"name": "comparison", "rate_limit": 100_000, "monthly_budget": str(budget)}
                 made = admin.call("POST", "/api/v1/keys", terms)
                 first = admin.call("POST", "/api/v1/keys", {"name": "first"})
+            _rule(int(stack.url_of("simulator").rpartition(":")[2]))
             _wait_for_models(dict(stack.gateways())["gateway-a"], first["key"])
             client = redis.from_url(stack.server_url("redis"))
             name = cost_key(made["id"], time.strftime("%Y-%m", time.gmtime()))
@@ -168,6 +170,7 @@ def litellm(program: Path, budget: Decimal) -> Iterator[Gateway]:
         )
         try:
             wait_ready(proxy, lambda: _is_alive(ports["litellm"]), deadline_seconds=180)
+            _rule(ports["simulator"])
             client = redis.from_url(server.url)
 
             def counted() -> Decimal:
@@ -186,6 +189,16 @@ def litellm(program: Path, budget: Decimal) -> Iterator[Gateway]:
         finally:
             for child in (proxy, simulator, server.child):
                 child.end()
+
+
+def _rule(port: int) -> None:
+    """Have the simulator answer every call with so many tokens, so slowly."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    rule = {"provider": "*", "directives": {"tokens": TOKENS, "chunk_ms": CHUNK_MS}}
+    connection.request("POST", "/control/faults", json.dumps(rule), {"content-type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.status < 300, answer.read()
+    connection.close()
 
 
 def _wait_for_models(port: int, secret: str) -> None:
@@ -235,11 +248,12 @@ def _order(number: int, *, streamed: bool, leaves_after: int | None) -> Order:
         key="",
         gateway=0,
         streamed=streamed,
-        tokens=30,
-        chunk_ms=30,
+        tokens=TOKENS,
+        chunk_ms=CHUNK_MS,
         max_tokens=40,
         hang_up_after=leaves_after,
-        text=f"call {number} of many",
+        text=f"call {number} of many: tell me a long story of the sea, and of the ships that never came back from it",
+        is_directed=False,
     )
 
 

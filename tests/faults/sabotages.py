@@ -83,9 +83,11 @@ SABOTAGES = (
         "say the end before it is recorded",
         "gateway killed",
         f"{_GATEWAY}/pipeline.py",
+        "        charge(attempt)\n"
         "        try:\n            await self._close(call)\n        except NowhereToStore:\n"
         "            await self._end_with(call, refusal_answer(_UNSTORED, as_openai=self.openai_codes))\n"
         "            return\n",
+        "        charge(attempt)\n"
         "        asyncio.get_running_loop().call_later(\n"
         "            0.3, lambda: asyncio.ensure_future(self._close_unseen(call))\n        )\n",
     ),
