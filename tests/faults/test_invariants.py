@@ -85,6 +85,10 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "two events of one kind with different ids": ("I2", {"events": [EVENT, replace(EVENT, event_id="f", sequence=2)]}),
     "an event that is not tokens × price": ("I3", {"events": [replace(EVENT, cost=COST + Decimal("1e-12"))]}),
     "a ledger that says something else": ("I3", {"lines": [replace(line, amount=2 * line.amount) for line in LINES]}),
+    "an estimate without a fault": (
+        "I3",
+        {"events": [EVENT, replace(EVENT, kind="estimated", event_id="f", sequence=2)]},
+    ),
     "an event booked twice": ("I3", {"lines": [*LINES, *(replace(line, transaction="u") for line in LINES)]}),
     "a transaction that does not sum to zero": ("I3", {"lines": LINES[:1]}),
     "other tokens than the provider's": ("I3", {"provider": [replace(PROVIDER, output_tokens=6)]}),
@@ -191,4 +195,5 @@ def test_an_estimate_may_cost_less_than_its_tokens() -> None:
     lines = [replace(LINES[0], account="operator:unbilled", amount=COST / 2), replace(LINES[1], amount=-COST / 2)]
     calls = [replace(CALL, is_complete=False, chunks=0)]
     evidence = replace(SOUND, events=[reaped], lines=lines, calls=calls, counters={"k": Counters(0, 0)}, rebuilt=None)
-    assert broken(evidence) == {}
+    assert "was left to the reaper" in str(broken(evidence))
+    assert broken(replace(evidence, disturbances=[Disturbance("kill", frozenset({"gateway-a"}), AT, AT + 1)])) == {}
