@@ -5,8 +5,8 @@ from __future__ import annotations
 from .play import play
 
 
-def test_the_promises_hold_while_redis_is_killed_twice() -> None:
-    outcomes, notes = play(seeds=[1], calls=80, seconds=4.0, names=["redis killed"])
+def test_the_promises_hold_while_postgres_is_killed_twice() -> None:
+    outcomes, notes = play(seeds=[1], calls=80, seconds=4.0, names=["postgres killed"])
     assert notes == []
     [outcome] = outcomes
     assert outcome.broken == {}
