@@ -109,7 +109,7 @@ class Held:
         self.vault = Vault()
         self.credentials = Credentials(self.vault.open)
         self.hour = 0.0
-        monkeypatch.setattr("gateway.mirrors.credentials.time.monotonic", lambda: self.hour * HOUR)
+        monkeypatch.setattr("gateway.mirrors.credentials.monotonic", lambda: self.hour * HOUR)
 
     def wanted(self, version: int = 1, **changes: Any) -> None:
         snapshot = CredentialSnapshot(id="c-1", provider_type="openai", version=version, **changes)

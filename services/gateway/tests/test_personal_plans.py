@@ -180,7 +180,7 @@ async def test_without_keyvault_a_call_says_so_unless_the_system_may_step_in(wor
 
 async def test_a_days_old_secret_is_asked_for_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("gateway.mirrors.own_credentials.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gateway.mirrors.own_credentials.monotonic", lambda: now[0])
     world.own("mine", "groq")
     assert await world.used() == ["mine"]
     world.is_away = True

@@ -8,8 +8,8 @@ ready before it has all of them.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import structlog
 from common.contracts.snapshots import CredentialSnapshot
@@ -84,7 +84,7 @@ class Credentials:
                 continue
 
     def _missing(self) -> list[CredentialSnapshot]:
-        now = time.monotonic()
+        now = monotonic()
         return [
             wanted
             for wanted in self._wanted.values()
@@ -104,7 +104,7 @@ class Credentials:
         credential = Credential(
             snapshot.id, snapshot.provider_type, version, secret, snapshot.base_url, snapshot.on_simulator
         )
-        self._held[snapshot.id] = (credential, time.monotonic())
+        self._held[snapshot.id] = (credential, monotonic())
         self._index()
 
     async def _open(self, credential_id: str) -> tuple[int, Secret]:
@@ -112,7 +112,7 @@ class Credentials:
         return version, unseal(sealed, self._private, f"{credential_id}/{version}")
 
     def _forget_old(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         old = [credential_id for credential_id, (_, since) in self._held.items() if now - since > _KEEP_SECONDS]
         for credential_id in old:
             del self._held[credential_id]

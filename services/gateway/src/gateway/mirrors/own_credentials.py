@@ -7,9 +7,9 @@ at the same time ask for it together. This is the one question that a call on it
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from types import MappingProxyType
 
 from common.contracts.snapshots import CredentialSnapshot
@@ -68,7 +68,7 @@ class OwnCredentials:
     async def secret_of(self, snapshot: CredentialSnapshot) -> Credential:
         """A credential, ready to be used. Raises KeyvaultAway when its secret is not here and cannot be had."""
         kept = self._kept.get(snapshot.id)
-        if kept is not None and kept[0].version >= snapshot.version and time.monotonic() - kept[1] < _KEEP_SECONDS:
+        if kept is not None and kept[0].version >= snapshot.version and monotonic() - kept[1] < _KEEP_SECONDS:
             self._kept.move_to_end(snapshot.id)
             return kept[0]
         asked = self._asked.get(snapshot.id)
@@ -88,7 +88,7 @@ class OwnCredentials:
         credential = Credential(
             now.id, now.provider_type, version, secret, now.base_url, now.on_simulator, owner_user_id=now.owner_user_id
         )
-        self._kept[now.id] = (credential, time.monotonic())
+        self._kept[now.id] = (credential, monotonic())
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return credential
