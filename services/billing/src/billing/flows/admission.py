@@ -64,7 +64,7 @@ class Admission:
             return False
         if await self._counters.waiting_events() or not (await self.backlog()).is_empty:
             return False
-        return await self._open(state.run_id)
+        return await self._open(state.run_id, opened)
 
     def _waited_out(self, state: RedisState) -> bool:
         """Whether this server has been seen closed for long enough."""
@@ -73,11 +73,12 @@ class Admission:
             self._seen_closed = (state.run_id, now)
         return now - self._seen_closed[1] >= CLOSED_SECONDS
 
-    async def _open(self, run_id: str) -> bool:
-        """Restore the counters and open, if no other replica is at it. The lock outlives the transaction, up to the
-        connection's return to the pool: the epoch in Redis must be the one that was committed last."""
+    async def _open(self, run_id: str, seen: Opened | None) -> bool:
+        """Restore the counters and open, if no other replica is at it or has done it since it was `seen` closed. The lock
+        outlives the transaction, up to the connection's return to the pool: the epoch in Redis must be the one that was
+        committed last."""
         async with self._pool.acquire() as connection:
-            if not await locks.try_admission(connection):
+            if not await locks.try_admission(connection) or await locks.opened(connection) != seen:
                 return False
             epoch = f"{uuid7()}@{run_id}"  # gateways take it on that server only
             async with connection.transaction():
