@@ -66,9 +66,14 @@ async def user_with(machine: Machine) -> AsyncIterator[MakeUser]:
     async def make(monthly_budget: int | None = 0) -> User:
         http = httpx2.AsyncClient(base_url=machine.url, timeout=30)
         opened.append(http)
-        email = f"{secrets.token_hex(6)}@example.com"
-        begun = await http.post("/api/auth/signup", json={"email": email, "password": "a long password"})
+        known_by = {"email": f"{secrets.token_hex(6)}@example.com", "password": "a long password"}
+        begun = await http.post("/api/auth/signup", json=known_by)
         assert begun.status_code == 201, begun.text
+        # Of a tier that may call every model; the change ends the session.
+        raised = await machine.admin.patch(f"/api/v1/users/{begun.json()['user_id']}", json={"tier": "enterprise"})
+        assert raised.status_code == 200, raised.text
+        begun = await http.post("/api/auth/login", json=known_by)
+        assert begun.status_code == 200, begun.text
         http.headers["authorization"] = f"Bearer {begun.json()['access_token']}"
         made = await http.post("/api/v1/keys", json={"name": "own", "monthly_budget": monthly_budget})
         assert made.status_code == 201, made.text
