@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import redis.asyncio as redis
 from common.bus.connect import Bus, connect
-from common.contracts.topology import GATEWAY_LOGS_KEY, cost_key, held_key, other_key
+from common.contracts.topology import GATEWAY_LOGS_KEY, SETTLE_AGAIN_KEY, cost_key, held_key, other_key
 from common.contracts.usage import USAGE_RECORDED
 from common.money import NANO
 from nats.aio.msg import Msg
@@ -57,13 +57,31 @@ class Reader:
         self._offset = 0
 
     async def is_at_rest(self) -> bool:
-        """Whether nothing is held, nothing waits in Redis, and billing has booked all there is."""
+        """Whether nothing is held, nothing waits in Redis, billing has booked all there is, and no settlement is to be
+        made again."""
+        return (
+            await self._is_quiet()
+            and await self._has_booked()
+            and not await self._has_resettlements()
+            and await self._is_quiet()
+        )
+
+    async def _is_quiet(self) -> bool:
         client = redis.from_url(self._redis_url, socket_timeout=5)
         try:
-            if await client.zcard("holds") or await client.llen(GATEWAY_LOGS_KEY):
-                return False
+            waiting = [await client.llen(key) for key in (GATEWAY_LOGS_KEY, SETTLE_AGAIN_KEY)]
+            return not await client.zcard("holds") and not any(waiting)
         finally:
             await client.aclose()
+
+    async def _has_resettlements(self) -> bool:
+        connection = await asyncpg.connect(self._database_url)
+        try:
+            return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM billing.resettlements)"))
+        finally:
+            await connection.close()
+
+    async def _has_booked(self) -> bool:
         bus = await connect(self._nats_url, "faults")
         try:
             try:

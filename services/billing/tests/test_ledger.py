@@ -155,8 +155,9 @@ def test_a_final_that_another_provider_answered_moves_the_debt_to_it() -> None:
 
 def test_an_estimate_after_the_final_books_nothing() -> None:
     books = Books()
-    books.take([charge("r", "final", "0.20")])
-    assert books.take([charge("r", "estimated", "0.50")]) == Booking({}, [], [], {}, {}, {})
+    final = charge("r", "final", "0.20")
+    books.take([final])
+    assert books.take([charge("r", "estimated", "0.50")]) == Booking({}, [], [], {}, {}, {}, {"r": final})
 
 
 def test_of_the_events_delivered_only_those_just_claimed_are_fresh_and_each_once() -> None:

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 _ADMISSION_SECONDS = 1.0
 _TELL_SECONDS = 0.1
 _SWEEP_SECONDS = 60.0
+_ASK_SECONDS = 1.0
 _CLOSE_SECONDS = 600.0
 _AUDIT_SHARE = 0.05
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
@@ -63,6 +64,23 @@ class OtherTeller:
                 log.warning("counters_wait", error=type(error).__name__)
                 await asyncio.sleep(_ADMISSION_SECONDS)
             await asyncio.sleep(_TELL_SECONDS)
+
+
+class Resettler:
+    """Asks gateways for settlements again, soon after it was seen that they are needed."""
+
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
+
+    async def run(self) -> None:
+        """Ask until cancelled; an outage is waited out."""
+        while True:
+            try:
+                if asked := await self._billing.resettling.ask():
+                    log.info("settlements_asked_again", attempts=asked)
+            except _OUTAGES as error:
+                log.warning("resettling_waits", error=type(error).__name__)
+            await asyncio.sleep(_ASK_SECONDS)
 
 
 class Closer:

@@ -27,7 +27,7 @@ from billing.consumers import KeyNames, read_charge, usage_handler
 from billing.flows import Billing
 from billing.flows.known import Known
 from billing.flows.rebuilding import Rebuilt, rebuild_books
-from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller
+from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller, Resettler
 from billing.settings import BillingSettings, RebuildSettings
 from billing.store.counters import open_counters
 
@@ -59,6 +59,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             backbone.tasks.start("catalog", Mirror(backbone.bus, CATALOG_BUCKET.name, known.apply_model).run())
             backbone.tasks.start("key_names", names.run())
             backbone.tasks.start("others", OtherTeller(billing, clock).run())
+            backbone.tasks.start("resettling", Resettler(billing).run())
             backbone.tasks.start("statements", Closer(billing).run())
             backbone.tasks.start("admission", AdmissionKeeper(billing, metrics, clock).run())
             backbone.tasks.start("audit", Auditor(billing, metrics, clock, settings.audit_seconds).run())

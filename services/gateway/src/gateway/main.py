@@ -206,7 +206,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     tasks.start("credentials", credentials.run())
     tasks.start("leases", leases.run())
     tasks.start("reaper", reaper.run())
-    tasks.start("waiting", bring_back(redis, journal, recorder))
+    tasks.start("waiting", bring_back(redis, journal, recorder, limiter))
     try:
         yield app
     finally:

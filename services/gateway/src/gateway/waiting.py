@@ -1,7 +1,8 @@
-"""Events that had to wait for the bus: from Redis and the local journal back to JetStream, as soon as it takes them.
+"""What waits for any gateway: events that wait for the bus, in Redis and in the local journal; and settlements that
+billing asks for again.
 
-Any gateway drains what any gateway parked. An event is taken out of Redis only after JetStream has acknowledged it, by
-value, so that two drainers at once publish twice (the id drops the second) rather than lose one.
+Any gateway drains what any gateway parked. An entry is taken out of Redis only after it was dealt with, by value, so that
+two drainers at once publish or settle twice (of which the second changes nothing) rather than lose one.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from common.contracts.topology import GATEWAY_LOGS_KEY
+from common.contracts.resettlements import Resettlement
+from common.contracts.topology import GATEWAY_LOGS_KEY, SETTLE_AGAIN_KEY
 
 from gateway.journal import Journal
+from gateway.limits.limiter import Limiter
 from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
 from gateway.metering import Recorder
 from gateway.publisher import NotStored
@@ -22,14 +25,18 @@ _EVERY_SECONDS = 0.5
 _AT_ONCE = 200
 
 
-async def bring_back(line: RedisLine, journal: Journal, recorder: Recorder) -> None:
-    """Bring waiting events to the bus until cancelled."""
+async def bring_back(line: RedisLine, journal: Journal, recorder: Recorder, limiter: Limiter) -> None:
+    """Bring waiting events to the bus, and settle what is to be settled again, until cancelled."""
     while True:
         await asyncio.sleep(_EVERY_SECONDS)
         try:
             await drain_redis(line, recorder)
         except (RedisAway, RedisRefused, NotStored):
             log.debug("parked_events_wait")
+        try:
+            await settle_again(line, limiter)
+        except (RedisAway, RedisRefused):
+            log.debug("resettlements_wait")
         await drain_journal(journal, recorder)
 
 
@@ -47,6 +54,28 @@ async def drain_redis(line: RedisLine, recorder: Recorder) -> int:
     if drained:
         log.info("parked_events_published", events=drained)
     return drained
+
+
+async def settle_again(line: RedisLine, limiter: Limiter) -> int:
+    """Make the settlements that billing asks for; how many. What is none is told and passed over. Raises RedisAway."""
+    settled = 0
+    while asked := await line.ask("LRANGE", SETTLE_AGAIN_KEY, 0, _AT_ONCE - 1):
+        await asyncio.gather(*[_settle(entry, limiter) for entry in asked])
+        await asyncio.gather(*[line.ask("LREM", SETTLE_AGAIN_KEY, 1, entry) for entry in asked])
+        settled += len(asked)
+    return settled
+
+
+async def _settle(entry: bytes, limiter: Limiter) -> None:
+    try:
+        wanted = Resettlement.model_validate_json(entry)
+    except ValueError:
+        log.critical("resettlement_unreadable", size=len(entry))
+        return
+    became = await limiter.settle(
+        wanted.request_id, wanted.attempt, wanted.cost_nano, wanted.tokens, "final", wanted.epoch
+    )
+    log.info("settled_again", request_id=wanted.request_id, attempt=wanted.attempt, became=became)
 
 
 async def drain_journal(journal: Journal, recorder: Recorder) -> int:

@@ -187,6 +187,9 @@ REDIS_KEYS = (
     RedisKey("flight:{digest}", "string", "gateway", "cache Redis: who is fetching such an answer now; half a minute"),
     RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
     RedisKey(
+        "settle:again", "LIST", "billing", "settlements that a gateway is to make again, by the final; at most 10,000"
+    ),
+    RedisKey(
         "epoch",
         "string",
         "billing",
@@ -251,3 +254,6 @@ def catalog_list_key(slot: int) -> str:
 
 EPOCH_KEY = "epoch"
 GATEWAY_LOGS_KEY = "gateway:logs"
+SETTLE_AGAIN_KEY = "settle:again"
+MOST_SETTLED_AGAIN = 10_000
+"""Entries of that list; what is more waits in billing's database."""

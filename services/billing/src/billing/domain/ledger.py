@@ -75,7 +75,8 @@ class ProviderDay(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Booking:
     """What a batch of events does: charges as they stand afterwards, and each change on the way there; ledger lines;
-    differences of monthly rows, of providers' days and of quotas used."""
+    differences of monthly rows, of providers' days and of quotas used. `told_twice`: the final charges of requests that a
+    reaper has told of, too, so that nobody knows which of the two has settled."""
 
     charges: dict[str, Charge]
     changes: list[Change]
@@ -83,18 +84,22 @@ class Booking:
     months: dict[MonthlyRow, Tally]
     days: dict[ProviderDay, Tally]
     quotas: dict[tuple[str, Month], int]
+    told_twice: dict[str, Charge]
 
 
 def book(standing: Mapping[str, Charge], events: Iterable[Charge], epoch: str | None = None) -> Booking:
     """Book events, each of them fresh, on top of what stands booked for their requests; `epoch` is the present one."""
-    booking = Booking({}, [], [], {}, {}, {})
+    booking = Booking({}, [], [], {}, {}, {}, {})
     with localcontext() as context:
         context.prec = PRECISION
         for event in events:
             before = booking.charges.get(event.request_id) or standing.get(event.request_id)
+            after = before
             if _counts(before, event):
                 after = event._replace(settled=settled_after(before, event, epoch))
                 _change(booking, before, after)
+            if before is not None and after is not None and before.state != event.state:
+                booking.told_twice[event.request_id] = after
     return booking
 
 

@@ -23,6 +23,7 @@ from billing.flows.gap_audit import GapAudit
 from billing.flows.known import Known
 from billing.flows.others import Others
 from billing.flows.reconciling import Reconciling
+from billing.flows.resettling import Resettling
 from billing.flows.statements import Statements
 from billing.store import audit, entries, months
 from billing.store.counters import Counters
@@ -40,6 +41,7 @@ class Billing:
         self._clock = clock
         self.others = Others(pool, counters, clock)
         self.books = Books(pool, self.others, clock)
+        self.resettling = Resettling(pool, counters)
         self.budgets = Budgets(pool, counters, self.others, clock)
         self.dry_runs = DryRuns(pool, counters, known or Known(), clock)
         self.statements = Statements(pool, clock)

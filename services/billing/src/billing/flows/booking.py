@@ -16,9 +16,10 @@ from billing.domain.charges import Change, Charge
 from billing.domain.counters import Counter, Span, names_pattern
 from billing.domain.counting import Counted
 from billing.domain.ledger import Booking
+from billing.domain.resettling import resettlements_of
 from billing.flows import messages
 from billing.flows.others import Others
-from billing.store import budgets, charges, days, entries, locks, months, quotas, totals
+from billing.store import budgets, charges, days, entries, locks, months, quotas, resettlements, totals
 from billing.store.totals import Total
 
 
@@ -52,6 +53,9 @@ async def book_batch(
     if booking.entries:
         await entries.append(connection, booking.entries, at, None if is_replay else present.closed)
     await _write_sums(connection, booking)
+    if booking.told_twice and not is_replay:
+        wanted = [one for charge in booking.told_twice.values() for one in resettlements_of(charge, present.epoch)]
+        await resettlements.note(connection, wanted, at)
     return await count_changes(connection, booking.changes, at, tells=not is_replay)
 
 

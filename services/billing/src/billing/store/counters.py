@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import redis.asyncio as redis
-from common.contracts.topology import EPOCH_KEY, GATEWAY_LOGS_KEY
+from common.contracts.topology import EPOCH_KEY, GATEWAY_LOGS_KEY, MOST_SETTLED_AGAIN, SETTLE_AGAIN_KEY
 
 _SECONDS = 5.0
 
@@ -35,6 +35,13 @@ for i, key in ipairs(KEYS) do
 end
 """
 
+# All or none, so that whoever asks knows what is to be forgotten.
+_ASK = """
+if redis.call('LLEN', KEYS[1]) + #ARGV - 1 > tonumber(ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))
+return 1
+"""
+
 _CLOSE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
@@ -52,6 +59,7 @@ class Counters:
         self._client = client
         self._raise = client.register_script(_RAISE)
         self._tell = client.register_script(_TELL)
+        self._ask = client.register_script(_ASK)
         self._close = client.register_script(_CLOSE)
 
     async def state(self) -> RedisState:
@@ -81,6 +89,10 @@ class Counters:
         """Set what billing counts: nano-USD and version by key, where the version is later; a few hundred at a time."""
         if totals:
             await self._tell(keys=list(totals), args=[part for pair in totals.values() for part in pair])
+
+    async def ask_to_settle(self, resettlements: Sequence[str]) -> bool:
+        """Ask gateways for settlements (JSON); a few hundred at a time. False when too many wait already."""
+        return bool(await self._ask(keys=[SETTLE_AGAIN_KEY], args=[MOST_SETTLED_AGAIN, *resettlements]))
 
     async def amounts(self, keys: Sequence[str]) -> list[int]:
         """The numbers under these keys; zero where there is none."""
