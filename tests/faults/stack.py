@@ -84,19 +84,6 @@ class Stack:
         for name in ("simulator", *_BACKENDS, *GATEWAYS):
             self.start_service(name)
         self.wait_ready()
-        self._wait_for_models()
-
-    def _wait_for_models(self) -> None:
-        """Ready gateways may still be reading a catalog that was only just written."""
-        with self.as_admin() as admin:
-            key = admin.call("POST", "/api/v1/keys", {"name": "first"})["key"]
-        deadline = time.monotonic() + _READY_SECONDS
-        for name in GATEWAYS:
-            with GatewayClient(self.url_of(name)) as client:
-                while not client.send("GET", "/v1/models/gpt-4", bearer=key).is_success:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(f"{name} knows no model (logs: {self.home.logs})")
-                    time.sleep(0.1)
 
     def close(self) -> None:
         """End everything that was started, then what was mounted."""

@@ -10,10 +10,13 @@ import pytest
 from common.contracts.snapshots import CredentialSnapshot, KeySecret
 from common.money import Money
 from common.secret import Secret, public_key_of, seal
+from common.testing.clocks import FixedClock
+from gateway.mirrors.beginning import FirstCatalog
+from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import Keys
 from gateway.mirrors.usable import Credential, KeyvaultAway
-from gateway_stack import KEY, KEY_ID, key_snapshot
+from gateway_stack import KEY, KEY_ID, key_snapshot, model_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,3 +217,20 @@ async def test_a_secret_sealed_for_somebody_else_is_not_taken(held: Held) -> Non
 
 def test_a_credential_does_not_show_its_secret() -> None:
     assert "sk-hidden" not in repr(Credential("c-1", "openai", 1, Secret("sk-hidden"), None, False))
+
+
+async def test_a_gateway_begins_once_its_first_catalog_is_whole() -> None:
+    catalog, clock = Catalog(), FixedClock()
+    first = FirstCatalog(catalog, clock)
+    catalog.apply("tier.trial", b'{"tier": "trial", "allowed": ["groq/*"]}')
+    for _ in range(3):
+        clock.advance(10)
+        assert not await first.is_here()
+    for name in ("gpt-4", "gpt-4o"):
+        catalog.apply(f"model.{name}", model_snapshot("openai", name, "1", "2").model_dump_json().encode())
+        clock.advance(0.2)
+        assert not await first.is_here()
+    clock.advance(0.25)
+    assert await first.is_here()
+    catalog.apply("model.gpt-4", None)
+    assert await first.is_here()

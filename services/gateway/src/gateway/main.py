@@ -43,6 +43,7 @@ from gateway.limits.limiter import Limiter, load_commands, read_scripts
 from gateway.limits.redis import RedisAway, RedisLine
 from gateway.limits.terms import TermsBook
 from gateway.metering import Recorder
+from gateway.mirrors.beginning import FirstCatalog
 from gateway.mirrors.budgets import Budgets
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
@@ -187,6 +188,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
             "redis": is_redis_up,
             "admission": is_admission_open,
             "mirrors": has_mirrors,
+            "catalog": FirstCatalog(catalog, clock).is_here,
             "credentials": has_credentials,
         },
         cors_origins=frozenset(
