@@ -42,7 +42,7 @@ from common.testing.serving import serving
 from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
-CALLED = ("openai", "groq", "mistral", "custom", "anthropic", "google", "vertex")
+CALLED = ("openai", "groq", "mistral", "custom", "anthropic", "google", "vertex", "cohere", "bedrock", "together")
 SYSTEM_SECRETS = {f"cred-{name}": f"sim-ok-{name}-hidden" for name in CALLED}
 
 

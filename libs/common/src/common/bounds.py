@@ -7,9 +7,10 @@ by what the dearest known picture costs; and nothing can be longer than the mode
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.pricing import Price, upper_bound_nano
+from common.pricing import Price, units_bound_nano, upper_bound_nano
 
 DEFAULT_OUTPUT_TOKENS = 4_096
 """What a call may produce when it does not say and neither model nor budget allow less."""
@@ -56,11 +57,14 @@ def default_output(
     return most
 
 
-def bound(price: Price, input_tokens: int, output_tokens: int, choices: int) -> Bound:
-    """The bound of one attempt at a price; every choice may use the whole output maximum."""
+def bound(
+    price: Price, input_tokens: int, output_tokens: int, choices: int, units: Mapping[str, int] | None = None
+) -> Bound:
+    """The bound of one attempt at a price; every choice may use the whole output maximum. `units`: the most of what is
+    counted otherwise (images, seconds), by name; they stand with the input, since no budget can cut them."""
     return Bound(
         input_tokens,
         output_tokens,
-        upper_bound_nano(price, input_tokens, 0),
+        upper_bound_nano(price, input_tokens, 0) + (units_bound_nano(price, units) if units else 0),
         price.ceiling.output_nano * choices,
     )

@@ -33,6 +33,15 @@ _BROADER: Mapping[str, str] = MappingProxyType(
         "audio_output_tokens": "output_tokens",
     }
 )
+# The same for units: one of them costs what one of its broader kind does, be that another unit or a token.
+_BROADER_UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "input_audio_seconds": "audio_seconds",
+        "output_audio_seconds": "audio_seconds",
+        "input_image_tokens": "input_tokens",
+        "output_image_tokens": "output_tokens",
+    }
+)
 _INPUT_BUCKETS = (
     "input_tokens",
     "cached_input_tokens",
@@ -92,7 +101,7 @@ def cost(usage: Usage, price: Price, service_tier: str | None = None) -> Decimal
             total = _EXACT.fma(tokens, _rate(rates, bucket), total)
     total = _EXACT.divide(total, _MILLION)
     for unit, count in usage.units.items():
-        total = _EXACT.fma(count, rates.get(unit, _ZERO), total)
+        total = _EXACT.fma(count, _unit_rate(rates, unit), total)
     return _EXACT.add(total, rates.get("request", _ZERO))
 
 
@@ -104,6 +113,14 @@ def upper_bound_nano(price: Price, input_tokens: int, output_tokens: int) -> int
     """
     top = price.ceiling
     return -(-(input_tokens * top.input_nano + output_tokens * top.output_nano) // 1_000_000) + top.request_nano
+
+
+def units_bound_nano(price: Price, units: Mapping[str, int]) -> int:
+    """Nano-USD that so many of these units can cost at most, over all tiers and variants."""
+    return sum(
+        nano_ceiling(_EXACT.multiply(count, max(_unit_rate(rates, unit) for rates in _every_rates(price))))
+        for unit, count in units.items()
+    )
 
 
 def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
@@ -130,10 +147,23 @@ def _rate(rates: Rates, bucket: str) -> Decimal:
     return rates[bucket]
 
 
-def _ceiling(price: Price) -> Ceiling:
+def _unit_rate(rates: Rates, unit: str) -> Decimal:
+    """US dollars for one of a unit."""
+    if unit in rates:
+        return rates[unit]
+    broader = _BROADER_UNITS.get(unit, "")
+    return _EXACT.divide(_rate(rates, broader), _MILLION) if broader in TOKEN_BUCKETS else rates.get(broader, _ZERO)
+
+
+def _every_rates(price: Price) -> list[Rates]:
     every = [price.rates, *price.variants.values()]
     for tier in price.tiers:
         every += [tier.rates, *tier.variants.values()]
+    return every
+
+
+def _ceiling(price: Price) -> Ceiling:
+    every = _every_rates(price)
     return Ceiling(
         input_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)),
         output_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from common.money import NANO
-from common.pricing import FALLBACK, Price, Rates, Tier, cost, in_force, upper_bound_nano
+from common.pricing import FALLBACK, Price, Rates, Tier, cost, in_force, units_bound_nano, upper_bound_nano
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,3 +183,34 @@ def test_the_rates_of_a_price_are_not_changed_by_pricing() -> None:
     cost(Usage(input_tokens=3), price)
     with pytest.raises(AttributeError):
         price.rates = {}  # type: ignore[misc]
+
+
+UNITS = ("input_audio_seconds", "input_image_tokens", "output_image_tokens", "images", "rerank_searches")
+UNIT_RATES = st.dictionaries(
+    st.sampled_from([*UNITS, "audio_seconds", "input_tokens", "output_tokens", "request"]), RATE, max_size=8
+)
+UNIT_PRICES = st.builds(Price, st.just("a"), UNIT_RATES, st.just(()), st.dictionaries(st.just("flex"), UNIT_RATES))
+
+
+@given(UNIT_PRICES, st.dictionaries(st.sampled_from(UNITS), st.integers(0, 10**6)), st.sampled_from([None, "flex"]))
+def test_units_cost_no_more_than_their_bound(price: Price, units: dict[str, int], service_tier: str | None) -> None:
+    most = units_bound_nano(price, units) + upper_bound_nano(price, 0, 0)
+    assert cost(Usage(units=units), price, service_tier) * NANO <= most
+
+
+@pytest.mark.parametrize(
+    ("rates", "units", "expected"),
+    [
+        ({"images": "0.04"}, {"images": 3}, "0.12"),
+        ({"audio_seconds": "0.0001", "input_audio_seconds": "0.0001"}, {"input_audio_seconds": 60}, "0.006"),
+        ({"audio_seconds": "0.0001"}, {"input_audio_seconds": 60}, "0.006"),
+        ({"output_tokens": "30"}, {"output_image_tokens": 1_000}, "0.03"),
+        ({"output_tokens": "10", "output_image_tokens": "0.000032"}, {"output_image_tokens": 1_000}, "0.032"),
+        ({"input_tokens": "5"}, {"rerank_searches": 2}, "0"),
+    ],
+)
+def test_a_unit_costs_its_own_rate_or_that_of_its_broader_kind(
+    rates: dict[str, str], units: dict[str, int], expected: str
+) -> None:
+    price = Price("a", {name: Decimal(rate) for name, rate in rates.items()})
+    assert cost(Usage(units=units), price) == Decimal(expected)

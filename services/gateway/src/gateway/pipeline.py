@@ -193,7 +193,7 @@ class Pipeline:
         attempt = call.attempt
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
-        call.body = answer.body
+        call.body, call.content_type = answer.body, answer.content_type
 
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
@@ -242,8 +242,7 @@ class Pipeline:
         attempt.status = call.log.status = "completed"
         call.log.http_status = 200
         self._take_stream(call)
-        if attempt.usage is None:
-            attempt.usage = call.estimated_usage()
+        attempt.usage = call.told_usage()
         charge(attempt)
         try:
             await self._close(call)
@@ -253,7 +252,7 @@ class Pipeline:
         charged = plain(attempt.cost)
         if not call.request.streamed:
             call.served.append((b"x-tollgate-cost-usd", charged.encode()))
-            await client.answer(200, call.body, call.answer_headers())
+            await client.answer(200, call.body, call.answer_headers(), (b"content-type", call.content_type))
             return
         last = b"data: [DONE]\n\n"
         if call.request.wants_usage:

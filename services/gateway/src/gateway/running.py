@@ -5,7 +5,7 @@ Holds the call's state and what can be read off it; what happens to it, and when
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -40,6 +40,7 @@ class Running:
     headers: list[Header]
     began: float
     body: bytes = b""
+    content_type: bytes = b"application/json"
     wire: Wire | None = None
     deployment: Deployment | None = None
     decoder: StreamDecoder | None = None
@@ -59,6 +60,8 @@ class Running:
         """The wire that a provider is spoken to in, the request in the words that it translates from, and what is lost
         before it. Who speaks the provider's own wire is relayed. Raises ProviderFailed for what cannot be said."""
         request = self.request
+        if request.operation is not None:
+            return request.operation.wire(request.members, provider), request.members, ()
         if request.dialect == "openai":
             return WIRES[provider.wire], request.members, ()
         relayed = RELAYED[provider.wire] if provider.wire == request.dialect else None
@@ -72,14 +75,16 @@ class Running:
     def claim(self, deployment: Deployment, price: Price) -> Claim:
         """What the next attempt asks to be admitted with: the most that it can use and cost at this deployment."""
         request, model, minute_tokens = self.request, deployment.model, self.terms.token_limit
-        tokens = input_bound(request.text_bytes, request.attachments, model.context_length)
-        most = request.output_tokens or default_output(
-            request.text_bytes,
-            model.max_output_tokens,
-            model.context_length,
-            (minute_tokens - tokens) // request.choices if minute_tokens else None,
-        )
-        worst, is_owed = bound(price, tokens, most, request.choices), not deployment.credential.is_own
+        context = model.context_length and model.context_length * request.inputs
+        tokens, most = input_bound(request.text_bytes, request.attachments, context), request.output_tokens
+        if most is None:
+            most = default_output(
+                request.text_bytes,
+                model.max_output_tokens,
+                model.context_length,
+                (minute_tokens - tokens) // request.choices if minute_tokens else None,
+            )
+        worst, is_owed = bound(price, tokens, most, request.choices, request.units), not deployment.credential.is_own
         is_free = self.log.cache == "hit"
         if is_free:
             tokens, most, worst = 0, 0, FREE
@@ -104,8 +109,20 @@ class Running:
 
     def estimated_usage(self) -> Usage:
         """What the call used as far as can be seen from here."""
+        if self.request.likely is not None:
+            return self.request.likely
         output = self.delivered() if self.request.streamed else likely_tokens(len(self.body))
         return Usage(input_tokens=likely_tokens(self.request.text_bytes), output_tokens=output, estimated=True)
+
+    def told_usage(self) -> Usage:
+        """What the provider reported, else an estimate. Who reports no tokens is not paid by them; where the price knows
+        nothing else, since the model has none of its own, they are estimated."""
+        used = self.attempt.usage
+        if used is None:
+            return self.estimated_usage()
+        if self.request.likely is None or used.total_tokens or not self.attempt.price.is_fallback:
+            return used
+        return replace(self.request.likely, units=used.units)
 
     def stream_identity(self) -> Identity:
         """Id, creation and model that all chunks of a stream carry."""

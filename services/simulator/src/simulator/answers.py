@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,8 @@ class Answer(msgspec.Struct, frozen=True):
     cached_tokens: int
     cache_write_tokens: int
     reasoning_tokens: int
+    asked: Any = None
+    """What an operation beside chat was asked for."""
 
 
 class Writer:
@@ -86,6 +89,7 @@ class Writer:
             directives.cached_tokens,
             directives.cache_write_tokens,
             sum(len(choice.reasoning) for choice in choices),
+            prompt.asked,
         )
 
     def _digest(self, prompt: Prompt) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from simulator.calls import JSON, Calls
+from simulator.calls import Calls
 from simulator.connection import Connection, Receive, Send
 from simulator.control import Control
 from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.refusals import Refusal
-from simulator.wires import Speaker
+from simulator.wires import JSON, Speaker
 
 CHAT = "/chat/completions"
 

@@ -24,9 +24,8 @@ from simulator.prompts import Prompt
 from simulator.records import CallRecord, CallRecords
 from simulator.refusals import Refusal
 from simulator.streams import Ending, planned, recut
-from simulator.wires import Headers, Wire
+from simulator.wires import JSON, Headers, Wire
 
-JSON = b"application/json"
 NO_CACHE = (b"cache-control", b"no-cache")
 HTML = b"<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Please sign in</h1></body></html>"
 NOT_ANSWERED = 0
@@ -114,7 +113,7 @@ class Calls:
                 self._prepared.keep(wire.kept_as, body, prepared)
             record.prompt_tokens, record.cached_tokens = answer.prompt_tokens, answer.cached_tokens
             if prepared.plan is None:
-                await self._send_whole(connection, record, prepared, answer, told)
+                await self._send_whole(connection, record, prepared, answer, told, wire.whole_type)
             else:
                 head = [(b"content-type", wire.stream_type), NO_CACHE, *told]
                 await self._send_stream(connection, record, prepared, answer, head)
@@ -160,7 +159,13 @@ class Calls:
         await connection.whole(record.status, wire.refusal_headers(headers, refusal), JSON, body)
 
     async def _send_whole(
-        self, connection: Connection, record: CallRecord, prepared: Prepared, answer: Answer, headers: Headers
+        self,
+        connection: Connection,
+        record: CallRecord,
+        prepared: Prepared,
+        answer: Answer,
+        headers: Headers,
+        content_type: bytes,
     ) -> None:
         body, directives = prepared.body, prepared.directives
         if directives.malformed_at is not None:
@@ -172,10 +177,10 @@ class Calls:
         if not stops and directives.split_bytes is None:
             self._end(record)
             await self._safe()
-            await connection.whole(200, headers, JSON, body)
+            await connection.whole(200, headers, content_type, body)
             return
         await self._safe()
-        await connection.start(200, [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *headers])
+        await connection.start(200, [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers])
         for piece in recut([body[: min(stops)] if stops else body], directives.split_bytes or len(body)):
             await connection.write(piece)
         await self._finish(connection, record, _ending(directives), b"", directives)

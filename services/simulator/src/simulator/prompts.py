@@ -42,3 +42,5 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     is_streamed: bool = False
     wants_usage: bool = False
     """Whether a streamed answer must end with its usage."""
+    asked: Any = None
+    """What else an operation beside chat was asked for, as its writer wants it."""

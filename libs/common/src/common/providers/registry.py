@@ -15,6 +15,11 @@ from typing import Literal
 Wire = Literal["openai", "anthropic", "gemini", "cohere", "bedrock"]
 """The languages that providers speak; each is one module of the gateway."""
 
+Capability = Literal[
+    "chat", "completion", "embeddings", "moderation", "rerank", "image", "speech", "transcription", "translation"
+]
+"""What can be asked of a provider, by the catalog's words for what its models are for."""
+
 AuthScheme = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "optional-bearer", "aws", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
@@ -34,7 +39,7 @@ class ProviderRow:
     key_url: str = ""
     genai_prices_id: str = ""
     flags: frozenset[str] = frozenset()
-    capabilities: tuple[str, ...] = ("chat",)
+    capabilities: tuple[Capability, ...] = ("chat",)
     makes: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     probe_path: str = "/models"
@@ -63,6 +68,17 @@ FLAGS_OF_HEADERS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
 """What a header that an instance sets changes in how its provider is spoken to."""
 
 
+_EVERY: tuple[Capability, ...] = (
+    "chat",
+    "completion",
+    "embeddings",
+    "moderation",
+    "rerank",
+    "image",
+    "speech",
+    "transcription",
+    "translation",
+)
 _openai = partial(ProviderRow, wire="openai")
 
 _ROWS = (
@@ -74,6 +90,16 @@ _ROWS = (
         key_url="https://platform.openai.com/api-keys",
         genai_prices_id="openai",
         makes=("gpt-", "chatgpt-", "codex", "o1", "o3", "o4", "text-embedding-", "omni-", "dall-e-", "whisper", "tts-"),
+        capabilities=(
+            "chat",
+            "completion",
+            "embeddings",
+            "moderation",
+            "image",
+            "speech",
+            "transcription",
+            "translation",
+        ),
     ),
     ProviderRow(
         type="anthropic",
@@ -97,6 +123,7 @@ _ROWS = (
         key_url="https://aistudio.google.com/apikey",
         genai_prices_id="google",
         makes=("gemini-", "gemma-", "learnlm-"),
+        capabilities=("chat", "embeddings"),
     ),
     ProviderRow(
         type="vertex",
@@ -114,6 +141,7 @@ _ROWS = (
         env="GROQ_API_KEY",
         key_url="https://console.groq.com/keys",
         genai_prices_id="groq",
+        capabilities=("chat", "speech", "transcription", "translation"),
     ),
     _openai(
         type="together",
@@ -123,6 +151,7 @@ _ROWS = (
         key_url="https://api.together.ai/settings/api-keys",
         genai_prices_id="together",
         flags=frozenset({MAX_TOKENS_ONLY}),
+        capabilities=("chat", "completion", "embeddings", "rerank", "image", "speech", "transcription", "translation"),
     ),
     _openai(
         type="mistral",
@@ -133,6 +162,7 @@ _ROWS = (
         genai_prices_id="mistral",
         makes=("mistral", "ministral", "magistral", "codestral", "devstral", "pixtral", "open-mi"),
         flags=frozenset({NO_STREAM_OPTIONS, MAX_TOKENS_ONLY}),
+        capabilities=("chat", "embeddings", "moderation", "transcription"),
     ),
     _openai(
         type="openrouter",
@@ -143,6 +173,7 @@ _ROWS = (
         key_url="https://openrouter.ai/settings/keys",
         genai_prices_id="openrouter",
         flags=frozenset({MAX_TOKENS_ONLY}),
+        capabilities=("chat", "completion", "embeddings"),
     ),
     _openai(
         type="deepseek",
@@ -164,6 +195,7 @@ _ROWS = (
         genai_prices_id="cohere",
         probe_path="/v1/models",
         makes=("command", "c4ai-", "embed-", "rerank-"),
+        capabilities=("chat", "embeddings", "rerank"),
     ),
     ProviderRow(
         type="bedrock",
@@ -177,6 +209,7 @@ _ROWS = (
         probe_path="/foundation-models",
         probe_host=("bedrock-runtime.", "bedrock."),
         makes=("amazon.",),
+        capabilities=("chat", "embeddings"),
     ),
     _openai(
         type="azure",
@@ -186,6 +219,7 @@ _ROWS = (
         env="AZURE_OPENAI_API_KEY",
         key_url="https://portal.azure.com",
         genai_prices_id="azure",
+        capabilities=("chat", "completion", "embeddings", "image", "speech", "transcription", "translation"),
     ),
     _openai(
         type="xai",
@@ -196,6 +230,7 @@ _ROWS = (
         genai_prices_id="x-ai",
         makes=("grok-",),
         flags=frozenset({REFUSES_KEYS_WITH_400}),
+        capabilities=("chat", "image"),
     ),
     _openai(
         type="cerebras",
@@ -204,6 +239,7 @@ _ROWS = (
         env="CEREBRAS_API_KEY",
         key_url="https://cloud.cerebras.ai",
         genai_prices_id="cerebras",
+        capabilities=("chat", "completion"),
     ),
     _openai(
         type="perplexity",
@@ -223,6 +259,7 @@ _ROWS = (
         key_url="https://app.fireworks.ai/settings/users/api-keys",
         genai_prices_id="fireworks",
         flags=frozenset({MAX_TOKENS_ONLY}),
+        capabilities=("chat", "completion", "embeddings", "rerank"),
     ),
     _openai(
         type="huggingface",
@@ -240,6 +277,7 @@ _ROWS = (
         auth="optional-bearer",
         env="OLLAMA_API_KEY",
         flags=frozenset({MAX_TOKENS_ONLY, NEEDS_NO_KEY}),
+        capabilities=("chat", "completion", "embeddings"),
     ),
     _openai(
         type="vllm",
@@ -248,6 +286,7 @@ _ROWS = (
         auth="optional-bearer",
         env="VLLM_API_KEY",
         flags=frozenset({NEEDS_NO_KEY}),
+        capabilities=("chat", "completion", "embeddings", "rerank", "transcription", "translation"),
     ),
     _openai(
         type="custom",
@@ -255,6 +294,7 @@ _ROWS = (
         base_url="",
         env="CUSTOM_API_KEY",
         flags=frozenset({MAX_TOKENS_ONLY}),
+        capabilities=_EVERY,
     ),
 )
 

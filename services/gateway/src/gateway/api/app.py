@@ -18,6 +18,7 @@ from gateway.api.client import Client, ClientGone, Receive, Scope, Send
 from gateway.api.doors import Doors
 from gateway.api.health import PATH as HEALTH_PATH
 from gateway.api.health import show_health
+from gateway.api.operations import OPERATIONS
 from gateway.api.voices import message_error
 from gateway.counts import Counts
 from gateway.edge import MAX_BODY_BYTES, Edge, target_of
@@ -32,7 +33,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
 
-_BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens"})
+_BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens", *OPERATIONS})
 
 Handler = Callable[[Client, str], Awaitable[None]]
 
@@ -118,6 +119,9 @@ class App:
         if inner in calls:
             self._let_in(method, client)
             await calls[inner](client)
+        elif inner in OPERATIONS:
+            self._let_in(method, client)
+            await self.doors.operate(client, inner)
         elif inner == "/messages/count_tokens":
             self._let_in(method, client)
             await self.doors.count_tokens(client)

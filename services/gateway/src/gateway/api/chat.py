@@ -7,13 +7,15 @@ refuse what a provider learned yesterday. Members stay the bytes they came in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from common.providers.registry import Wire
+from common.usage import Usage
 
+from gateway.providers.operations import Operation
 from gateway.providers.wire import Members
 from gateway.shapes import Refusal
 
@@ -42,11 +44,14 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+"""A model's, as a client may call it."""
+
 _Tokens = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
 
 
 class _Body(msgspec.Struct):
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+    model: Name
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -73,6 +78,8 @@ class ChatRequest:
     `text_bytes` leaves out the bytes of the `attachments` (pictures, files), which are bounded otherwise.
     `may_drop`: whether a parameter that a provider does not know may be left out.
     `dialect`: the wire whose words `members` are; `headers`: header lines of the client's for a provider of that wire.
+    `operation`: what is asked for, where that is not chat; then `inputs` are texts that may each be as long as the model
+    allows, `units` the most that is counted otherwise than in tokens, and `likely` what it uses where nobody says.
     """
 
     members: Members
@@ -86,6 +93,10 @@ class ChatRequest:
     may_drop: bool = True
     dialect: Wire = "openai"
     headers: bytes = b""
+    operation: Operation | None = None
+    inputs: int = 1
+    units: Mapping[str, int] | None = None
+    likely: Usage | None = None
 
 
 def parse_chat(body: bytes) -> ChatRequest:

@@ -16,6 +16,7 @@ from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.client import Client
 from gateway.api.messages import parse_messages
 from gateway.api.models import list_messages_models, list_models, may_use, one_model
+from gateway.api.operations import OPERATIONS
 from gateway.api.voices import MessagesVoice
 from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
@@ -108,6 +109,13 @@ class Doors:
         request = parse_messages(body, _of_the_dialect(client.headers))
         await self._run(await self._begin(client, key, request, began), "/v1/messages")
 
+    async def operate(self, client: Client, path: str) -> None:
+        """`POST` of one of `OPERATIONS`: one request, one answer, priced and limited like any call."""
+        began = self.clock.monotonic()
+        key = self.identify(client)
+        request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS))
+        await self._run(await self._begin(client, key, request, began), f"/v1{path}")
+
     async def count_tokens(self, client: Client) -> None:
         """`POST /v1/messages/count_tokens`: the provider's own count where it speaks this dialect, else an estimate.
         Costs nothing, so nothing is held and nothing recorded."""
@@ -198,7 +206,7 @@ class Doors:
             user_id=key.user_id,
             team_id=key.team_id,
             tier=key.tier,
-            operation="chat",
+            operation=request.operation.name if request.operation is not None else "chat",
             requested_model=request.model,
             alias=plan.alias,
             streamed=request.streamed,

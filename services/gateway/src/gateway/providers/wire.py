@@ -42,6 +42,7 @@ class Answer(msgspec.Struct, frozen=True):
     finish_reason: str | None
     model: str | None
     service_tier: str | None
+    content_type: bytes = b"application/json"
 
 
 class StreamDecoder(Protocol):
@@ -92,3 +93,16 @@ class Wire:
     decode_error: Callable[[int, bytes, ProviderRow, int | None], ProviderFailed]
     reports_as_openai: bool = False
     stream_type: bytes = b"text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """How a wire does one operation beside chat: one request, one answer, no stream.
+
+    `encode` takes the client's members, the provider and its name of the model; it raises ProviderFailed
+    ("untranslatable") for what the provider has no word for. `decode` takes the answer's body, the same members, the
+    provider and the model; it raises ProviderFailed for what is no such answer.
+    """
+
+    encode: Callable[[Members, ProviderRow, str], Outgoing]
+    decode: Callable[[bytes, Members, ProviderRow, str], Answer]

@@ -33,6 +33,10 @@ class Wire(Protocol):
         """The content type of its streams."""
 
     @property
+    def whole_type(self) -> bytes:
+        """The content type of its whole answers."""
+
+    @property
     def needs_key(self) -> bool:
         """Whether a call without a key is refused."""
 
@@ -63,6 +67,7 @@ class Wire(Protocol):
         """The same of a refusal."""
 
 
+JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 

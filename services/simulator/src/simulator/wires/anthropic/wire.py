@@ -9,7 +9,7 @@ from simulator.faults import Directives
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import EVENT_STREAM, Headers, Wire
+from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 from simulator.wires.anthropic.answers import script_of, whole_answer
 from simulator.wires.anthropic.requests import OLD_VERSION, PROVIDER, VERSIONS, count_tokens, invalid, read_prompt
 
@@ -38,7 +38,7 @@ class AnthropicWire:
 
     provider = PROVIDER
     needs_key = True
-    stream_type = EVENT_STREAM
+    stream_type, whole_type = EVENT_STREAM, JSON
 
     def __init__(self, version: bytes = OLD_VERSION) -> None:
         self._version = version

@@ -9,16 +9,18 @@ import msgspec
 
 from simulator.answers import Answer
 from simulator.faults import Directives
+from simulator.operations import BesideChat
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import Headers, Wire
+from simulator.wires import JSON, Headers, Wire
 from simulator.wires.bedrock.answers import script_of, whole_answer
+from simulator.wires.bedrock.operations import INVOKE
 from simulator.wires.bedrock.requests import read_prompt
 from simulator.wires.bedrock.signatures import access_key, is_signed
 
 MODELS = ("amazon.nova-lite-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0", "openai.gpt-oss-120b-1:0")
-_CALL = re.compile(r"/model/(?P<model>[^/]+(?:/[^/]+)?)/(?P<verb>converse|converse-stream)")
+_CALL = re.compile(r"/model/(?P<model>[^/]+(?:/[^/]+)?)/(?P<verb>converse|converse-stream|invoke)")
 _REFUSED = 403
 _WORDS = {
     400: ("ValidationException", "The request is not valid."),
@@ -37,7 +39,7 @@ class BedrockWire:
 
     provider = "bedrock"
     needs_key = True
-    stream_type = b"application/vnd.amazon.eventstream"
+    stream_type, whole_type = b"application/vnd.amazon.eventstream", JSON
 
     def __init__(self, rest: str, model: str, verb: str, headers: dict[bytes, bytes]) -> None:
         self._path = f"/bedrock{rest}"
@@ -55,9 +57,13 @@ class BedrockWire:
         return key.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
 
     def prompt(self, body: bytes) -> Prompt:
+        self.check_signature(body)
+        return read_prompt(self._model, body, is_streamed=self._is_streamed)
+
+    def check_signature(self, body: bytes) -> None:
+        """Raises Refusal for a body that another was signed for."""
         if self._is_signed and not is_signed(self._path, self._headers, body):
             raise Refusal(_REFUSED, "The request signature we calculated does not match the signature you provided.")
-        return read_prompt(self._model, body, is_streamed=self._is_streamed)
 
     def missing(self, model: str) -> Refusal:
         return Refusal(400, "The provided model identifier is invalid.")
@@ -88,6 +94,18 @@ class BedrockWire:
         return headers + named
 
 
+class _Invoked(BesideChat):
+    """A call of InvokeModel."""
+
+    def __init__(self, wire: BedrockWire, model: str) -> None:
+        super().__init__(wire, "invoke", INVOKE, model)
+        self._signed = wire
+
+    def prompt(self, body: bytes) -> Prompt:
+        self._signed.check_signature(body)
+        return super().prompt(body)
+
+
 class BedrockSpeaker:
     """Bedrock's paths."""
 
@@ -99,7 +117,10 @@ class BedrockSpeaker:
 
     def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
         found = _CALL.fullmatch(rest)
-        return BedrockWire(rest, found["model"], found["verb"], headers) if found else None
+        if found is None:
+            return None
+        wire = BedrockWire(rest, found["model"], found["verb"], headers)
+        return _Invoked(wire, found["model"]) if found["verb"] == "invoke" else wire
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         if rest != "/foundation-models" or method not in ("GET", "HEAD"):

@@ -8,11 +8,13 @@ import msgspec
 
 from simulator.answers import Answer
 from simulator.faults import Directives
+from simulator.operations import BesideChat
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import EVENT_STREAM, Headers, Wire
+from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 from simulator.wires.cohere.answers import script_of, whole_answer
+from simulator.wires.cohere.operations import OPERATIONS
 from simulator.wires.cohere.requests import read_prompt
 
 MODELS = ("command-a-03-2025", "command-r-plus-08-2024", "command-r7b-12-2024")
@@ -29,7 +31,7 @@ class CohereWire:
 
     provider = kept_as = "cohere"
     needs_key = True
-    stream_type = EVENT_STREAM
+    stream_type, whole_type = EVENT_STREAM, JSON
 
     def key(self, headers: dict[bytes, bytes]) -> str:
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
@@ -80,6 +82,8 @@ class CohereSpeaker:
         return self._wire
 
     def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
+        if rest in OPERATIONS:
+            return BesideChat(self._wire, rest, OPERATIONS[rest])
         return self._wire if rest == "/v2/chat" else None
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:

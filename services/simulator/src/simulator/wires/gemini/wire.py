@@ -10,15 +10,17 @@ import msgspec
 
 from simulator.answers import Answer
 from simulator.faults import Directives
+from simulator.operations import BesideChat
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import EVENT_STREAM, Headers, Wire
+from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 from simulator.wires.gemini.answers import script_of, whole_answer
+from simulator.wires.gemini.operations import EMBED
 from simulator.wires.gemini.requests import count_tokens, read_prompt
 
 MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.0-flash", "gemini-3-flash-preview")
-_CALL = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent)")
+_CALL = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|batchEmbedContents)")
 _COUNT = re.compile(r"/models/[^/:]+:countTokens")
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -37,7 +39,7 @@ class GeminiWire:
     """The wire of one of the services, for a call of one model."""
 
     needs_key = True
-    stream_type = EVENT_STREAM
+    stream_type, whole_type = EVENT_STREAM, JSON
 
     def __init__(self, provider: str, model: str = "", *, is_streamed: bool = False) -> None:
         self.provider = provider
@@ -102,6 +104,8 @@ class GeminiSpeaker:
         found = _CALL.fullmatch(rest)
         if found is None:
             return None
+        if found["verb"] == "batchEmbedContents":
+            return BesideChat(self.wire, rest, EMBED, unquote(found["model"]))
         is_streamed = found["verb"] == "streamGenerateContent"
         return GeminiWire(self.wire.provider, unquote(found["model"]), is_streamed=is_streamed)
 

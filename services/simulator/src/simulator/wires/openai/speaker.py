@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from simulator.operations import BesideChat
 from simulator.refusals import Refusal
 from simulator.wires import Wire
 from simulator.wires.openai.models import model_body, models_body
+from simulator.wires.openai.operations import OPERATIONS
 from simulator.wires.openai.rows import Row
 from simulator.wires.openai.stream import StreamWriter
 from simulator.wires.openai.wire import OpenAIWire
@@ -25,7 +27,9 @@ class OpenAISpeaker:
         return self._chat
 
     def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
-        return self._chat if rest == "/chat/completions" else None
+        if rest == "/chat/completions":
+            return self._chat
+        return BesideChat(self._chat, rest, OPERATIONS[rest]) if rest in OPERATIONS else None
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         row = self._row

@@ -7,7 +7,7 @@ from simulator.faults import Directives
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import EVENT_STREAM
+from simulator.wires import EVENT_STREAM, JSON
 from simulator.wires.openai.errors import error_body, status_of
 from simulator.wires.openai.headers import Headers, call_headers, provider_headers, refusal_headers
 from simulator.wires.openai.requests import model_missing, read_prompt
@@ -24,7 +24,7 @@ class OpenAIWire:
         self._streams = streams
         self._headers = provider_headers(row)
         self.provider = self.kept_as = row.name
-        self.stream_type = EVENT_STREAM
+        self.stream_type, self.whole_type = EVENT_STREAM, JSON
         self.needs_key = row.needs_key
 
     def key(self, headers: dict[bytes, bytes]) -> str:

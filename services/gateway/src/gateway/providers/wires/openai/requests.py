@@ -32,6 +32,17 @@ def encode_request(members: Members, provider: ProviderRow, model: str, output_t
     return Outgoing(CHAT_PATH, b"{" + b",".join(parts) + b"}")
 
 
+def with_model(members: Members, model: str) -> bytes:
+    """The client's own members under the provider's name of the model, for operations that pass through."""
+    named = {**members, "model": msgspec.Raw(msgspec.json.encode(model))}
+    parts = [
+        b"%b:%b" % (msgspec.json.encode(name), bytes(value))
+        for name, value in named.items()
+        if name not in _OWN_MEMBERS
+    ]
+    return b"{" + b",".join(parts) + b"}"
+
+
 def _with_usage(options: msgspec.Raw | None) -> bytes:
     """Stream options with usage asked for. A hold stands already, so options that cannot be read are no reason to
     fail: they are left out."""

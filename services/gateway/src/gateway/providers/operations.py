@@ -1,0 +1,63 @@
+"""What can be asked of a provider beside chat, one row an operation: its name, and how each wire does it. Pure.
+
+An operation is one request and one answer. All else that happens to a call (limits, holds, routing, fallback, the event)
+is the same as for chat, so none of it is here. A provider does an operation when its row in the registry names the
+capability and its wire has a verb for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from common.providers.registry import Capability, ProviderRow
+from common.providers.registry import Wire as WireName
+
+from gateway.providers.errors import untranslatable
+from gateway.providers.languages import WIRES
+from gateway.providers.wire import Members, Verb, Wire
+from gateway.providers.wires.bedrock import embeddings as bedrock_embeddings
+from gateway.providers.wires.cohere import embeddings as cohere_embeddings
+from gateway.providers.wires.gemini import embeddings as gemini_embeddings
+from gateway.providers.wires.openai import embeddings as openai_embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `name` is what events call it; `words` what people do."""
+
+    name: str
+    words: str
+    capability: Capability
+    verbs: Mapping[WireName, Verb]
+
+    def is_done_by(self, provider: ProviderRow) -> bool:
+        """Whether a provider does this at all."""
+        return self.capability in provider.capabilities and provider.wire in self.verbs
+
+    def wire(self, members: Members, provider: ProviderRow) -> Wire:
+        """The provider's wire with this operation in chat's place, for one request. Raises ProviderFailed."""
+        if not self.is_done_by(provider):
+            raise untranslatable(f"{provider.display_name} does not do {self.words}", "model")
+        verb = self.verbs[provider.wire]
+        return replace(
+            WIRES[provider.wire],
+            encode_request=lambda sent, row, model, _tokens, _streamed: verb.encode(sent, row, model),
+            decode_response=lambda body, row, _created, model: verb.decode(body, members, row, model),
+        )
+
+
+EMBEDDINGS = Operation(
+    "embeddings",
+    "embeddings",
+    "embeddings",
+    MappingProxyType(
+        {
+            "openai": Verb(openai_embeddings.encode, openai_embeddings.decode),
+            "gemini": Verb(gemini_embeddings.encode, gemini_embeddings.decode),
+            "cohere": Verb(cohere_embeddings.encode, cohere_embeddings.decode),
+            "bedrock": Verb(bedrock_embeddings.encode, bedrock_embeddings.decode),
+        }
+    ),
+)

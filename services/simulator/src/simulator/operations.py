@@ -1,0 +1,117 @@
+"""What providers do beside chat: one request, one answer, in words of no wire.
+
+An operation reads a request into a prompt that carries what was asked, and writes its answer from what is counted and
+asked alone, so that the same request gets the same answer. `BesideChat` is a provider's wire with one in chat's place.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from simulator.answers import Answer
+from simulator.faults import Directives
+from simulator.prompts import Prompt
+from simulator.refusals import Refusal
+from simulator.streams import StreamScript
+from simulator.wires import JSON, Headers, Wire
+
+BYTES_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as one wire spells it. `read` takes provider, model (where the path names it) and body, and raises
+    Refusal; `write` takes what is counted, and the model."""
+
+    read: Callable[[str, str, bytes], Prompt]
+    write: Callable[[Answer, str], bytes]
+    content_type: bytes = JSON
+
+
+class BesideChat:
+    """A provider's wire that does an operation: who may call, and how it refuses, is as for chat."""
+
+    stream_type = JSON
+
+    def __init__(self, wire: Wire, name: str, operation: Operation, model: str = "") -> None:
+        self._wire = wire
+        self._operation = operation
+        self._model = model
+        self.provider = wire.provider
+        self.needs_key = wire.needs_key
+        self.whole_type = operation.content_type
+        self.kept_as = f"{wire.kept_as} {name} {model}"
+
+    def key(self, headers: dict[bytes, bytes]) -> str:
+        return self._wire.key(headers)
+
+    def prompt(self, body: bytes) -> Prompt:
+        return self._operation.read(self.provider, self._model, body)
+
+    def missing(self, model: str) -> Refusal:
+        return self._wire.missing(model)
+
+    def whole(self, answer: Answer, model: str, created: int, directives: Directives) -> bytes:
+        return self._operation.write(answer, model)
+
+    def script(
+        self, answer: Answer, model: str, created: int, wants_usage: bool, directives: Directives
+    ) -> StreamScript:
+        raise Refusal(400, "this is not streamed")
+
+    def refusal(self, refusal: Refusal) -> tuple[int, bytes]:
+        return self._wire.refusal(refusal)
+
+    def headers(self, call_id: str, milliseconds: int) -> Headers:
+        return self._wire.headers(call_id, milliseconds)
+
+    def refusal_headers(self, headers: Headers, refusal: Refusal) -> Headers:
+        return self._wire.refusal_headers(headers, refusal)
+
+
+def members_of(body: bytes) -> dict[str, Any]:
+    """A JSON body. Raises Refusal."""
+    try:
+        found = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, f"the body is not valid JSON: {error}", kind="invalid_request_error") from None
+    if not isinstance(found, dict):
+        raise Refusal(400, "the body must be an object", kind="invalid_request_error")
+    return found
+
+
+def asked(provider: str, model: Any, texts: list[str], what: dict[str, Any], tokens: int | None = None) -> Prompt:
+    """The prompt of an operation on some texts: its tokens are theirs, unless they were counted already."""
+    if not isinstance(model, str) or not model:
+        raise Refusal(400, "you must provide a model parameter", kind="invalid_request_error")
+    return Prompt(
+        provider=provider,
+        model=model,
+        conversation="\0".join(texts),
+        question=texts[-1] if texts else "",
+        prompt_tokens=sum(map(tokens_of, texts)) if tokens is None else tokens,
+        choices=0,
+        asked=what,
+    )
+
+
+def tokens_of(text: str) -> int:
+    """One for every 4 bytes of text begun."""
+    return max(1, -(-len(text.encode()) // BYTES_A_TOKEN))
+
+
+def vector_of(text: str, size: int) -> list[float]:
+    """Numbers between -1 and 1 that follow from the text, each exact in 32 bits."""
+    numbers: list[float] = []
+    block = 0
+    while len(numbers) < size:
+        digest = blake2b(f"{block}\0{text}".encode(), digest_size=64).digest()
+        numbers += [whole / 32768 for whole in struct.unpack("<32h", digest)]
+        block += 1
+    return numbers[:size]

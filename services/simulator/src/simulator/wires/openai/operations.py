@@ -1,0 +1,175 @@
+"""What the speakers of OpenAI's wire do beside chat, by path."""
+
+from __future__ import annotations
+
+import re
+import struct
+from base64 import b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from simulator.answers import Answer
+from simulator.operations import Operation, asked, members_of, tokens_of, vector_of
+from simulator.prompts import Prompt
+from simulator.refusals import Refusal
+
+_SIZE = 1536
+_PIXEL = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\x0f\4\0\t\xfb"
+    b"\3\xfd\xfb^k+\0\0\0\0IEND\xaeB`\x82"
+)
+_IMAGE_TOKENS = 272
+_BYTES_A_SECOND = 16_000
+_FIELD = re.compile(rb'name="(?P<name>[^"]*)"')
+_CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+
+
+def _embeddings(provider: str, _model: str, body: bytes) -> Prompt:
+    told = members_of(body)
+    given: Any = told.get("input")
+    if not given:
+        raise Refusal(400, "'input' is required", kind="invalid_request_error", param="input")
+    inputs: list[Any] = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+    texts = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in inputs]
+    tokens = sum([tokens_of(one) if isinstance(one, str) else len(one) for one in inputs])
+    what = {"texts": texts, "size": told.get("dimensions") or _SIZE, "format": told.get("encoding_format")}
+    return asked(provider, told.get("model"), texts, what, tokens)
+
+
+def _write_embeddings(answer: Answer, model: str) -> bytes:
+    what = answer.asked
+    vectors: list[Any] = [vector_of(text, what["size"]) for text in what["texts"]]
+    if what["format"] == "base64":
+        vectors = [b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() for vector in vectors]
+    data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens}
+    return msgspec.json.encode({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _moderations(provider: str, _model: str, body: bytes) -> Prompt:
+    told = members_of(body)
+    given = told.get("input") or ""
+    inputs = given if isinstance(given, list) else [given]
+    texts = [one if isinstance(one, str) else str(one.get("text") or "") for one in inputs]
+    return asked(provider, told.get("model") or "omni-moderation-latest", texts, {"texts": texts})
+
+
+def _write_moderations(answer: Answer, model: str) -> bytes:
+    results = []
+    for text in answer.asked["texts"]:
+        found = {name: name in text.lower() for name in _CATEGORIES}
+        scores = {name: 0.99 if is_so else 0.01 for name, is_so in found.items()}
+        results.append({"flagged": any(found.values()), "categories": found, "category_scores": scores})
+    return msgspec.json.encode({"id": f"modr-{answer.digest[:24]}", "model": model, "results": results})
+
+
+def _rerank(provider: str, _model: str, body: bytes) -> Prompt:
+    told = members_of(body)
+    texts = [one if isinstance(one, str) else str(one.get("text")) for one in told.get("documents") or ()]
+    what = {"texts": texts, "query": told.get("query") or "", "most": told.get("top_n") or len(texts)}
+    return asked(provider, told.get("model"), [*texts, str(what["query"])], what)
+
+
+def ranked(answer: Answer) -> list[dict[str, Any]]:
+    """Documents by how many of the query's words they have, best first."""
+    words = set(answer.asked["query"].lower().split())
+    scores = [len(words & set(text.lower().split())) / (len(words) or 1) for text in answer.asked["texts"]]
+    order = sorted(range(len(scores)), key=lambda at: (-scores[at], at))
+    return [{"index": at, "relevance_score": scores[at]} for at in order[: answer.asked["most"]]]
+
+
+def _write_rerank(answer: Answer, model: str) -> bytes:
+    results = [{**one, "document": {"text": answer.asked["texts"][one["index"]]}} for one in ranked(answer)]
+    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": 0, "total_tokens": answer.prompt_tokens}
+    return msgspec.json.encode({"id": answer.digest, "model": model, "results": results, "usage": usage})
+
+
+def _images(provider: str, _model: str, body: bytes) -> Prompt:
+    told = members_of(body)
+    words = str(told.get("prompt") or "")
+    return asked(provider, told.get("model") or "dall-e-2", [words], {"count": told.get("n") or 1})
+
+
+def _write_images(answer: Answer, model: str) -> bytes:
+    """Models of the family gpt-image count tokens; the others say nothing of what they used."""
+    count = answer.asked["count"]
+    told: dict[str, Any] = {"created": 1_790_000_000, "data": [{"b64_json": b64encode(_PIXEL).decode()}] * count}
+    if "gpt-image" in model:
+        drawn = count * _IMAGE_TOKENS
+        told["usage"] = {
+            "input_tokens": answer.prompt_tokens,
+            "input_tokens_details": {"text_tokens": answer.prompt_tokens, "image_tokens": 0},
+            "output_tokens": drawn,
+            "total_tokens": answer.prompt_tokens + drawn,
+        }
+    return msgspec.json.encode(told)
+
+
+def _speech(provider: str, _model: str, body: bytes) -> Prompt:
+    told = members_of(body)
+    return asked(provider, told.get("model"), [str(told.get("input") or "")], {"text": told.get("input") or ""})
+
+
+def _write_speech(answer: Answer, _model: str) -> bytes:
+    return b"ID3\4\0\0\0\0\0\0" + bytes.fromhex(answer.digest) * max(1, len(answer.asked["text"]))
+
+
+def _transcriptions(provider: str, _model: str, body: bytes) -> Prompt:
+    fields = _fields(body)
+    if not fields.get("file"):
+        raise Refusal(400, "'file' is required", kind="invalid_request_error", param="file")
+    seconds = -(-len(fields["file"]) // _BYTES_A_SECOND)
+    what = {"seconds": seconds, "format": fields.get("response_format", b"json").decode()}
+    model, words = fields.get("model", b"").decode(), fields.get("prompt", b"").decode()
+    return asked(provider, model, [words or f"{seconds} s of sound"], what, tokens=10 * seconds)
+
+
+def _write_transcriptions(answer: Answer, model: str) -> bytes:
+    """Models of the family gpt-4o count tokens, the others seconds."""
+    seconds, kind = answer.asked["seconds"], answer.asked["format"]
+    text = f"The old lighthouse keeps {seconds} plain numbers."
+    end = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    if kind == "text":
+        return f"{text}\n".encode()
+    if kind == "srt":
+        return f"1\n00:00:00,000 --> {end},000\n{text}\n\n".encode()
+    if kind == "vtt":
+        return f"WEBVTT\n\n00:00:00.000 --> {end}.000\n{text}\n\n".encode()
+    if kind == "verbose_json":
+        cue = {"id": 0, "start": 0.0, "end": float(seconds), "text": text}
+        told: dict[str, Any] = {"task": "transcribe", "language": "english", "duration": float(seconds), "text": text}
+        return msgspec.json.encode({**told, "segments": [cue], "usage": {"type": "duration", "seconds": seconds}})
+    if "gpt-4o" not in model:
+        return msgspec.json.encode({"text": text, "usage": {"type": "duration", "seconds": seconds}})
+    heard, said = answer.prompt_tokens, tokens_of(text)
+    usage = {"type": "tokens", "input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
+    details = {"text_tokens": 0, "audio_tokens": heard}
+    return msgspec.json.encode({"text": text, "usage": {**usage, "input_token_details": details}})
+
+
+def _fields(body: bytes) -> dict[str, bytes]:
+    """The fields of a form; the first line of a form is its boundary."""
+    boundary = body.partition(b"\r\n")[0]
+    fields: dict[str, bytes] = {}
+    for part in body.split(boundary)[1:-1] if boundary else ():
+        head, _, value = part.strip(b"\r\n").partition(b"\r\n\r\n")
+        if found := _FIELD.search(head):
+            fields[found["name"].decode()] = value
+    return fields
+
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {
+        "/embeddings": Operation(_embeddings, _write_embeddings),
+        "/moderations": Operation(_moderations, _write_moderations),
+        "/rerank": Operation(_rerank, _write_rerank),
+        "/images/generations": Operation(_images, _write_images),
+        "/audio/speech": Operation(_speech, _write_speech, b"audio/mpeg"),
+        "/audio/transcriptions": Operation(_transcriptions, _write_transcriptions),
+        "/audio/translations": Operation(_transcriptions, _write_transcriptions),
+    }
+)
+"""By the path behind the base URL. Every row does all of them; whom one asks is the caller's matter."""
