@@ -20,6 +20,7 @@ import redis.asyncio as redis
 from common.bus.connect import connect
 from common.settings import read
 from common.testing.serving import serving
+from gateway.api.protocol import ClientProtocol
 from gateway.main import create_app
 from gateway.settings import GatewaySettings
 from gateway_house import SYSTEM_SECRETS, House, open_house, own_servers, seed
@@ -83,7 +84,7 @@ async def stack(
     }.items():
         monkeypatch.setenv(name, value)
     async with (
-        serving(create_app(read(GatewaySettings)), free_port()) as url,
+        serving(create_app(read(GatewaySettings)), free_port(), http=ClientProtocol) as url,
         httpx2.AsyncClient(base_url=url, timeout=20) as http,
     ):
         for _ in range(400):

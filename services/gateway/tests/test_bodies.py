@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 from gateway.api.client import Client, ClientGone
+from gateway.api.protocol import LINE, Line
 from gateway.shapes import Refusal
 from gateway_house import House, add_own_provider
 from own_provider import DONE, END, STREAM_HEAD, USAGE, Got, OwnProvider, delta, echo, own_provider, piece, whole
@@ -252,7 +253,7 @@ class Slow:
         raise AssertionError
 
     def client(self) -> Client:
-        return Client({"headers": [], "path": CHAT}, self.receive, self.send, "req-1")
+        return Client({"headers": [], "path": CHAT, "extensions": {LINE: Line()}}, self.receive, self.send, "req-1")
 
 
 def part(body: bytes, more: bool = True) -> dict[str, Any]:

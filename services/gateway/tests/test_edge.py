@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from gateway.api.client import Client
+from gateway.api.protocol import LINE, Line
 from gateway.counts import Counts
 from gateway.edge import OWNERS, Edge, _answer_headers, _request_headers, target_of
 
@@ -43,7 +44,8 @@ def request(headers: list[tuple[bytes, bytes]], **changes: Any) -> tuple[dict[st
     """A request as uvicorn describes it."""
     scope = {
         "type": "http", "method": "GET", "path": "/api/v1/keys", "raw_path": b"/api/v1/keys", "query_string": b"",
-        "headers": headers, "client": ("10.1.2.3", 4711), "scheme": "http", **changes,
+        "headers": headers, "client": ("10.1.2.3", 4711), "scheme": "http",
+        "extensions": {LINE: Line()}, **changes,
     }  # fmt: skip
 
     async def nothing(*_: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,6 +22,7 @@ from gateway.reaper import Reaper
 from gateway_stack import model_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 AT = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 CALL = {

@@ -8,7 +8,7 @@ by what the dearest known picture costs; and nothing can be longer than the mode
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.pricing import Price, units_bound_nano, upper_bound_nano
 
@@ -23,8 +23,7 @@ _LIKELY_BYTES_PER_TOKEN = 3
 _LEAST_DEFAULT_TOKENS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """The most that an attempt can use and cost."""
 
     input_tokens: int

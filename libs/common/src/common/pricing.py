@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from types import MappingProxyType
+from typing import Any
 
-from common.money import nano_ceiling
+from common.money import nano_ceiling, plain
 from common.usage import TOKEN_BUCKETS, Usage
 
 _MILLION = Decimal(1_000_000)
@@ -85,10 +86,13 @@ class Price:
     starts_at: datetime = _ALWAYS
     is_fallback: bool = False
     ceiling: Ceiling = field(init=False, repr=False, compare=False)
+    as_event: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    """The `price` object of a usage event."""
 
     def __post_init__(self) -> None:
-        # Worked out once a price, since every call asks for it.
+        # Worked out once a price, since every call asks for them.
         object.__setattr__(self, "ceiling", _ceiling(self))
+        object.__setattr__(self, "as_event", _event(self))
 
 
 def cost(usage: Usage, price: Price, service_tier: str | None = None) -> Decimal:
@@ -129,6 +133,14 @@ def in_force(prices: Sequence[Price], at: datetime) -> Price | None:
         return prices[0]
     started: Iterable[Price] = (price for price in prices if price.starts_at <= at)
     return max(started, key=lambda price: price.starts_at, default=None)
+
+
+def _event(price: Price) -> dict[str, Any]:
+    return {
+        "version": price.version,
+        "rates": {unit: plain(rate) for unit, rate in price.rates.items()},
+        "is_fallback": price.is_fallback,
+    }
 
 
 def _rates_for(price: Price, prompt_tokens: int, service_tier: str | None) -> Rates:

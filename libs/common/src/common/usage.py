@@ -69,11 +69,19 @@ class Usage:
 
     def as_event(self) -> dict[str, Any]:
         """The `usage` object of a usage event."""
-        event: dict[str, Any] = {name: getattr(self, name) for name in TOKEN_BUCKETS}
-        event["total_tokens"] = self.total_tokens
-        event["units"] = dict(self.units)
-        event["estimated"] = self.estimated
-        return event
+        return {
+            "input_tokens": self.input_tokens,
+            "cached_input_tokens": self.cached_input_tokens,
+            "cache_write_5m_tokens": self.cache_write_5m_tokens,
+            "cache_write_1h_tokens": self.cache_write_1h_tokens,
+            "output_tokens": self.output_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "audio_input_tokens": self.audio_input_tokens,
+            "audio_output_tokens": self.audio_output_tokens,
+            "total_tokens": self.total_tokens,
+            "units": dict(self.units),
+            "estimated": self.estimated,
+        }
 
 
 TOKEN_BUCKETS: tuple[str, ...] = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))

@@ -14,9 +14,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from gateway.limits.limiter import LEASE_SECONDS, Admitted, Claim, Held, Limiter, Sight
@@ -34,8 +34,7 @@ Delivered = Callable[[], int]
 _Name = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """What a hold is to become; `epoch` is the one that the call's event names."""
 
     request_id: str
@@ -45,8 +44,7 @@ class Settlement:
     epoch: str
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     """A hold of this process: until when it surely holds by this machine's clock, in which epoch it is, and what of its
     attempt's cost it covers."""
 

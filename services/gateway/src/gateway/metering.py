@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -41,8 +40,7 @@ class NowhereToStore(Exception):
     """NATS, Redis and the journal all refused an event."""
 
 
-@dataclass(slots=True)
-class AttemptLog:
+class AttemptLog(msgspec.Struct):
     """What one attempt did; filled in while it runs. Amounts are US dollars; `overrun` is the part of `operator_cost` that
     passed what was held. `budgets` are the counters of its hold."""
 
@@ -75,8 +73,7 @@ class AttemptLog:
         return "byok" if self.is_own else "system"
 
 
-@dataclass(slots=True)
-class CallLog:
+class CallLog(msgspec.Struct):
     """What is known of a call, from its admission to its end."""
 
     request_id: str
@@ -143,7 +140,7 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "finish_reason": last.finish_reason,
             "usage": used,
             "raw_usage": last.raw_usage,
-            "price": _price(last.price),
+            "price": last.price.as_event,
             "cost_usd": plain(sum((attempt.cost for attempt in attempts if attempt.is_own == last.is_own), _ZERO)),
             "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
             "budgets": _budgets(attempts),
@@ -289,11 +286,3 @@ def _error(attempt: AttemptLog) -> dict[str, str] | None:
     if attempt.error is None:
         return None
     return {"reason": attempt.error[0], "message": attempt.error[1][:_MAX_ERROR]}
-
-
-def _price(price: Price) -> dict[str, Any]:
-    return {
-        "version": price.version,
-        "rates": {unit: plain(rate) for unit, rate in price.rates.items()},
-        "is_fallback": price.is_fallback,
-    }

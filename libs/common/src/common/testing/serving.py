@@ -15,10 +15,10 @@ _GRACE_SECONDS = 3
 
 
 @asynccontextmanager
-async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
-    """Serve an ASGI app under uvicorn on a loopback port (a free one); its URL."""
+async def serving(app: Any, port: int = 0, **options: Any) -> AsyncIterator[str]:
+    """Serve an ASGI app under uvicorn, with further `options` of its, on a loopback port (a free one); its URL."""
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS, **options)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

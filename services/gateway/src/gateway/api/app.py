@@ -75,7 +75,7 @@ class App:
         method, path = scope["method"], client.path
         self._allow_origin(client)
         inner = _inner(path)
-        if _is_for_messages(path):  # by this name Anthropic's clients look for it
+        if inner is not None and inner.startswith("/messages"):  # by this name Anthropic's clients look for it
             client.extra_headers.append((b"request-id", client.request_id.encode()))
         if method == "OPTIONS":
             await client.answer(204, b"", _preflight(client))

@@ -1,6 +1,6 @@
 """The client of one call, over ASGI: its body in, our answer out, and the moment it hangs up.
 
-uvicorn does not cancel a handler whose client has gone; it says so to whoever asks. `watch` asks, for as long as a
+uvicorn does not cancel a handler whose client has gone. `watch` has itself told by the client's line, for as long as a
 provider is working for this client, and cancels that work, and nothing else.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from gateway.api.protocol import LINE, Line
 from gateway.shapes import ErrorAnswer, Header, Refusal, error_event
 
 Scope = MutableMapping[str, Any]
@@ -59,6 +60,7 @@ class Client:
         "extra_headers",
         "headers",
         "is_gone",
+        "line",
         "outlives",
         "path",
         "request_id",
@@ -73,6 +75,7 @@ class Client:
         self._voice: Voice | None = None
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
+        self.line: Line = scope["extensions"][LINE]
         self.request_id = request_id
         self.extra_headers: list[Header] = [(b"x-request-id", request_id.encode())]
         self.is_gone = False
@@ -123,11 +126,6 @@ class Client:
         its client. So does taking longer than this: who does not read what it asked for must not hold anything for
         ever."""
         return _Watch(self, longest_seconds)
-
-    async def hangup(self) -> None:
-        """Return once the client has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
-            continue
 
     def speak(self, voice: Voice) -> None:
         """From now on answer in another dialect than chat's."""
@@ -240,22 +238,20 @@ class _Limit:
 class _Watch(_Limit):
     """While inside, a client that hangs up, or takes too long, ends the current task's work with ClientGone."""
 
-    __slots__ = ("_client", "_watcher")
+    __slots__ = ("_client",)
 
     def __init__(self, client: Client, longest_seconds: float) -> None:
         super().__init__(longest_seconds)
         self._client = client
-        self._watcher = None if client.outlives else asyncio.create_task(self._await_hangup())
-
-    async def _await_hangup(self) -> None:
-        await self._client.hangup()
-        self.end()
+        if not client.outlives:
+            client.line.on_cut = self.end
+            if client.line.is_cut:
+                self.end()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self._client.line.on_cut = None
         self._client.is_gone |= self.is_over
         try:
             super().__exit__(kind, error, trace)
