@@ -12,8 +12,8 @@ import pytest
 from billing.domain import ledger
 from billing.domain.charges import Charge
 from billing.domain.counters import MONTHLY, Counter, Span, counter_named
-from billing.domain.counting import Counted, counters_of, differences
-from billing.domain.reading import charge_of
+from billing.domain.counting import Counted, Counts, differences
+from billing.domain.reading import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +25,7 @@ BERLIN = Span("daily", "Europe/Berlin")
 @pytest.fixture
 def charge(usage_event: MakeEvent) -> Callable[..., Charge]:
     """Makes charges as they are read from events."""
-    return lambda request="r", **members: charge_of(usage_event(request, **members))
+    return lambda request="r", **members: Reader().charge(usage_event(request, **members).model_dump_json().encode())
 
 
 def attempt(provider: str, model: str, cost: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def attempt(provider: str, model: str, cost: str) -> dict[str, Any]:
 
 
 def test_keys_users_and_teams_are_counted_whether_or_not_anybody_asks(charge: Callable[..., Charge]) -> None:
-    found = counters_of(charge(cost="0.5", team_id="team-1"), {})
+    found = Counts({}).of(charge(cost="0.5", team_id="team-1"))
     assert found == {
         Counter("key:key-1", "2026-11"): Decimal("0.5"),
         Counter("user:user-1", "2026-11"): Decimal("0.5"),
@@ -53,7 +53,7 @@ def test_a_provider_counts_its_own_attempts_only(charge: Callable[..., Charge]) 
     tried = [attempt("openai", "gpt-4", "0.1"), attempt("groq", "llama", "0.2"), attempt("openai", "gpt-4o", "0.4")]
     places = ("provider:openai", "provider:groq", "model:openai/gpt-4", "user:user-1/provider:openai", "global")
     watched = {scope: [MONTHLY] for scope in places}
-    found = counters_of(charge(cost="0.7", attempts=tried), watched)
+    found = Counts(watched).of(charge(cost="0.7", attempts=tried))
     assert {counter.scope: str(amount) for counter, amount in found.items()} == {
         "key:key-1": "0.7",
         "user:user-1": "0.7",
@@ -70,14 +70,14 @@ def test_a_call_counts_in_the_period_that_admission_chose_and_else_in_the_one_it
 ) -> None:
     at_midnight = {"started_at": "2026-11-21T22:59:59.999Z", "cost": "1"}
     watched = {"user:user-1": [DAILY, BERLIN]}
-    plain = counters_of(charge(**at_midnight), watched)
+    plain = Counts(watched).of(charge(**at_midnight))
     assert {name.period for name in plain if name.scope == "user:user-1"} == {
         "2026-11-21",
         "2026-11-21@Europe/Berlin",
         "2026-11",
     }
     named = charge(**at_midnight, budgets=["user:user-1:2026-11-22@Europe/Berlin"])
-    assert {name.period for name in counters_of(named, watched) if name.scope == "user:user-1"} == {
+    assert {name.period for name in Counts(watched).of(named) if name.scope == "user:user-1"} == {
         "2026-11-21",
         "2026-11-22@Europe/Berlin",
         "2026-11",
@@ -148,8 +148,8 @@ def test_what_redis_holds_and_what_billing_adds_is_what_was_spent(usage_event: M
                 redis[name] += amount - settled
                 settled = amount
             members = {"user_id": f"u{user}", "budgets": [name], "epoch": epoch}
-            told = usage_event(f"r{number}", kind=kind, cost=f"{amount:f}", **members)
-            booking = ledger.book(before, [charge_of(told)], "present")
+            told = usage_event(f"r{number}", kind=kind, cost=f"{amount:f}", **members).model_dump_json()
+            booking = ledger.book(before, [Reader().charge(told.encode())], "present")
             before = booking.charges
             for counter, change in differences(booking.changes, {}).items():
                 other[counter.name] += change.other
@@ -160,5 +160,5 @@ def test_what_redis_holds_and_what_billing_adds_is_what_was_spent(usage_event: M
 def test_an_instant_in_another_zone_is_in_that_zones_day(charge: Callable[..., Charge]) -> None:
     late = charge(started_at="2026-11-30T23:30:00Z")
     assert late.occurred_at == datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
-    found = counters_of(late, {"global": [Span("weekly", "Asia/Tokyo"), Span("total", "Asia/Tokyo")]})
+    found = Counts({"global": [Span("weekly", "Asia/Tokyo"), Span("total", "Asia/Tokyo")]}).of(late)
     assert {counter.period for counter in found if counter.scope == "global"} == {"2026-W49@Asia/Tokyo", "total"}

@@ -9,16 +9,20 @@ from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
-import pytest
-from billing.domain.charges import Attempt, Charge, Month, Owner, month_named
+from billing.domain.charges import Attempt, Charge, Month, Owner
 from billing.domain.ledger import Booking, MonthlyRow, Tally, book, unseen
-from billing.domain.reading import charge_of
+from billing.domain.reading import Reader
 from common.ids import usage_event_id
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 NOVEMBER = Month(2026, 11)
 MakeEvent = Callable[..., Any]
+
+
+def read(event: Any) -> Charge:
+    return Reader().charge(event.model_dump_json().encode())
 
 
 def charge(request: str, state: Any = "final", cost: str = "1", **changes: Any) -> Charge:
@@ -36,10 +40,10 @@ def charge(request: str, state: Any = "final", cost: str = "1", **changes: Any) 
         output_tokens=5,
         occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
     )
-    changed = plain._replace(**changes)
+    changed = replace(plain, **changes)
     # As it is read: what it costs counts, and its one attempt is all of it.
     whole = Attempt(changed.provider_type, "gpt-4", changed.cost, changed.operator_cost)
-    return changed._replace(counted=changed.cost, attempts=(whole,))
+    return replace(changed, counted=changed.cost, attempts=(whole,))
 
 
 amounts = st.decimals(min_value=0, max_value=10**9, places=16)
@@ -182,7 +186,7 @@ def test_a_free_call_is_counted_but_not_booked() -> None:
 
 
 def test_a_call_on_the_callers_own_credential_is_counted_but_not_booked(usage_event: MakeEvent) -> None:
-    booking = book({}, [charge_of(usage_event("r", billable=False, cost="3", operator_cost="1"))])
+    booking = book({}, [read(usage_event("r", billable=False, cost="3", operator_cost="1"))])
     assert booking.entries == []
     assert booking.months == {(Owner("key-1", "user-1"), NOVEMBER): Tally(1, 10, 5, Decimal(0))}
 
@@ -197,28 +201,5 @@ def test_tokens_are_counted_over_all_buckets(usage_event: MakeEvent) -> None:
     event = usage_event("r")
     buckets = dict(zip(type(event.data.usage).model_fields, [1, 2, 4, 8, 16, 32, 64, 128], strict=False))
     usage = event.data.usage.model_copy(update=buckets)
-    counted = charge_of(event.model_copy(update={"data": event.data.model_copy(update={"usage": usage})}))
+    counted = read(event.model_copy(update={"data": event.data.model_copy(update={"usage": usage})}))
     assert (counted.input_tokens, counted.output_tokens) == (1 + 2 + 4 + 8 + 64, 16 + 32 + 128)
-
-
-@pytest.mark.parametrize("period", ["2026-13", "2026-1", "202611", "total", "2026-11-01", ""])
-def test_a_period_that_is_no_month_is_refused(period: str) -> None:
-    with pytest.raises(ValueError, match="period"):
-        month_named(period)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"cost_usd": "-1"}, {"operator_cost_usd": "-1"}, {"started_at": "2026-11-21T08:30:00"}, {"started_at": "soon"}],
-)
-def test_an_event_that_cannot_be_meant_is_refused(usage_event: MakeEvent, wrong: dict[str, str]) -> None:
-    body = usage_event("r").model_dump(mode="json")
-    body["data"] |= wrong
-    event = type(usage_event("r")).model_validate(body)
-    with pytest.raises(ValueError):
-        charge_of(event)
-
-
-def test_an_event_of_another_version_is_refused(usage_event: MakeEvent) -> None:
-    with pytest.raises(ValueError, match="type"):
-        charge_of(usage_event("r").model_copy(update={"type": "tollgate.usage.recorded.v2"}))

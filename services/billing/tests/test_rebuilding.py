@@ -9,9 +9,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from billing.consumers import read_charge
 from billing.domain.budgets import Setter
 from billing.domain.counters import MONTHLY
+from billing.domain.reading import Reader
 from billing.flows.budgets import Wanted
 from billing.flows.rebuilding import BooksDiffer, StreamTooShort, rebuild_books
 from common.clock import SystemClock
@@ -38,7 +38,7 @@ async def publish(journeys: Any, *events: Any) -> None:
 async def rebuilt(journeys: Any, database: TestDatabase) -> Any:
     pool = await open_pool(database.owner_url, max_size=1, application="rebuild-tests")
     try:
-        return await rebuild_books(pool, journeys.bus.jetstream, SystemClock(), read_charge)
+        return await rebuild_books(pool, journeys.bus.jetstream, SystemClock(), Reader().charge)
     finally:
         await pool.close()
 

@@ -8,32 +8,24 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 from common.bus.consume import Handle, Received
-from common.contracts.envelope import Envelope
 from common.contracts.snapshots import KeySnapshot
-from common.contracts.usage import UsageRecorded
 
-from billing.domain.charges import Charge
-from billing.domain.reading import charge_of
+from billing.domain.reading import Reader
 from billing.flows import Billing
 
 log = structlog.get_logger()
 
 _RETRY_SECONDS = 1.0
-_UsageEvent = Envelope[UsageRecorded]
 
 
 def usage_handler(billing: Billing) -> Handle:
     """Books batches of `usage.recorded`; ValueError for an event that breaks its contract."""
 
     async def handle(batch: Sequence[Received]) -> None:
-        await billing.record_usage([(received.sequence, read_charge(received.body)) for received in batch])
+        read = Reader().charge
+        await billing.record_usage([(received.sequence, read(received.body)) for received in batch])
 
     return handle
-
-
-def read_charge(body: bytes) -> Charge:
-    """The charge that an event's bytes tell of; ValueError when they break the contract."""
-    return charge_of(_UsageEvent.model_validate_json(body))
 
 
 class KeyNames:

@@ -23,7 +23,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from billing.api import budgets, dry_runs, ledger, reconciliations, statements, summary
-from billing.consumers import KeyNames, read_charge, usage_handler
+from billing.consumers import KeyNames, usage_handler
+from billing.domain.reading import Reader
 from billing.flows import Billing
 from billing.flows.known import Known
 from billing.flows.rebuilding import Rebuilt, rebuild_books
@@ -102,7 +103,7 @@ async def _rebuild(settings: RebuildSettings) -> Rebuilt:
     try:
         bus = await connect(settings.nats_url, "billing-rebuild")
         try:
-            return await rebuild_books(pool, bus.jetstream, SystemClock(), read_charge)
+            return await rebuild_books(pool, bus.jetstream, SystemClock(), Reader().charge)
         finally:
             await bus.close()
     finally:

@@ -27,7 +27,8 @@ class Counter(NamedTuple):
     @property
     def name(self) -> str:
         """`<scope>:<period>`, as events name it."""
-        return counter_name(self.scope, self.period)
+        scope, period = self
+        return counter_name(scope, period)
 
 
 class Span(NamedTuple):

@@ -19,14 +19,18 @@ from decimal import Decimal, localcontext
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from billing.domain.charges import PRECISION, Attempt, Change, Charge, Month, Owner
 from billing.domain.counting import settled_after
 
 EntryKind = Literal["usage", "correction", "rerating", "reconciliation"]
 
 _NOTHING = Decimal(0)
-_INPUT = ("input_tokens", "cached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "audio_input_tokens")
-_OUTPUT = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
+_INPUT = frozenset(
+    {"input_tokens", "cached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "audio_input_tokens"}
+)
+_OUTPUT = frozenset({"output_tokens", "reasoning_tokens", "audio_output_tokens"})
 
 
 class Entry(NamedTuple):
@@ -41,8 +45,7 @@ class Entry(NamedTuple):
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, gc=False):
     """What is counted a month or day; a difference may be negative."""
 
     requests: int = 0
@@ -96,7 +99,7 @@ def book(standing: Mapping[str, Charge], events: Iterable[Charge], epoch: str | 
             before = booking.charges.get(event.request_id) or standing.get(event.request_id)
             after = before
             if _counts(before, event):
-                after = event._replace(settled=settled_after(before, event, epoch))
+                after = msgspec.structs.replace(event, settled=settled_after(before, event, epoch))
                 _change(booking, before, after)
             if before is not None and after is not None and before.state != event.state:
                 booking.told_twice[event.request_id] = after
@@ -120,8 +123,9 @@ def entries_between(before: Charge | None, after: Charge, transaction_id: UUID, 
     if before is not None:
         for post, amount in before.position().items():
             amounts[post] = amounts.get(post, _NOTHING) - amount
+    request_id, at = after.request_id, after.occurred_at
     return [
-        Entry(transaction_id, after.request_id, account, amount, kind, month, after.occurred_at)
+        Entry(transaction_id, request_id, account, amount, kind, month, at)
         for (account, month), amount in amounts.items()
         if amount
     ]
@@ -134,7 +138,8 @@ def count(months: dict[MonthlyRow, Tally], days: dict[ProviderDay, Tally], charg
     months[row] = months[row].plus(tally) if row in months else tally
     if not charge.is_booked:
         return
-    day = charge.occurred_at.astimezone(UTC).date()
+    at = charge.occurred_at
+    day = (at if at.tzinfo is UTC else at.astimezone(UTC)).date()
     for attempt in charge.attempts:
         place = ProviderDay(day, attempt.provider_type, attempt.model, charge.is_simulated)
         owed = _owed(attempt, sign)
@@ -159,10 +164,10 @@ def _counts(before: Charge | None, event: Charge) -> bool:
 
 
 def _owed(attempt: Attempt, sign: int) -> Tally:
-    used = attempt.usage
-    return Tally(
-        sign,
-        sign * sum(used.get(bucket, 0) for bucket in _INPUT),
-        sign * sum(used.get(bucket, 0) for bucket in _OUTPUT),
-        sign * (attempt.cost + attempt.operator_cost),
-    )
+    read = written = 0
+    for bucket, used in attempt.usage.items():
+        if bucket in _INPUT:
+            read += used
+        elif bucket in _OUTPUT:
+            written += used
+    return Tally(sign, sign * read, sign * written, sign * (attempt.cost + attempt.operator_cost))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -13,7 +14,7 @@ from common.postgres.pool import Connection, Pool
 from billing.domain import counting, ledger
 from billing.domain.budgets import Budget, passed
 from billing.domain.charges import Change, Charge
-from billing.domain.counters import Counter, Span, names_pattern
+from billing.domain.counters import Counter, Span
 from billing.domain.counting import Counted
 from billing.domain.ledger import Booking
 from billing.domain.resettling import resettlements_of
@@ -112,10 +113,12 @@ async def _tell_thresholds(
     at: datetime,
 ) -> None:
     reached: list[tuple[Budget, Total, int]] = []
+    of_scope: defaultdict[str, list[Total]] = defaultdict(list)
+    for total in counted:
+        of_scope[total.counter.scope].append(total)
     for budget in asked:
-        names = re.compile(names_pattern(budget.target.counter_scope, budget.span))
-        for total in counted:
-            if names.match(total.counter.name):
+        for total in of_scope[budget.target.counter_scope]:
+            if re.fullmatch(budget.span.pattern, total.counter.period):
                 after = total.counted.total
                 before = after - differences[total.counter].total
                 reached += [(budget, total, percent) for percent in passed(budget, before, after)]

@@ -6,7 +6,6 @@ and never in a ring.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ from common.postgres.pool import Connection
 
 from billing.domain.charges import Attempt, Charge, Month, Owner
 from billing.domain.counters import counter_named
+from billing.store.columns import column
 
 
 async def claim_events(connection: Connection, events: Sequence[tuple[UUID, int]], at: datetime) -> list[UUID]:
@@ -27,11 +27,12 @@ async def claim_events(connection: Connection, events: Sequence[tuple[UUID, int]
     """
     rows = await connection.fetch(
         "INSERT INTO usage_event_ids (event_id, stream_sequence, booked_at)"
-        " SELECT event_id, stream_sequence, $3 FROM unnest($1::uuid[], $2::bigint[]) AS e (event_id, stream_sequence)"
+        " SELECT event_id::uuid, stream_sequence::bigint, $3 FROM ROWS FROM (json_array_elements_text($1::text::json),"
+        " json_array_elements_text($2::text::json)) AS e (event_id, stream_sequence)"
         " ORDER BY event_id"
         " ON CONFLICT (event_id) DO NOTHING RETURNING event_id",
-        [event_id for event_id, _ in events],
-        [sequence for _, sequence in events],
+        column([event_id for event_id, _ in events]),
+        column([sequence for _, sequence in events]),
         at,
     )
     return [row["event_id"] for row in rows]
@@ -43,12 +44,19 @@ async def create(connection: Connection, charges: Collection[Charge], at: dateti
         "INSERT INTO charges (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month,"
         " cost, operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled,"
         " booked_at)"
-        " SELECT c.request_id, c.event_id, c.state, c.api_key_id, c.user_id, c.team_id, c.provider_type, c.year, c.month,"
-        " c.cost, c.operator_cost, c.input_tokens, c.output_tokens, c.occurred_at, c.counted, c.is_simulated,"
-        " c.attempts::jsonb, c.settled::jsonb, $19"
-        " FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],"
-        " $7::text[], $8::int[], $9::int[], $10::numeric[], $11::numeric[], $12::bigint[], $13::bigint[],"
-        " $14::timestamptz[], $15::numeric[], $16::boolean[], $17::text[], $18::text[])"
+        " SELECT c.request_id, c.event_id::uuid, c.state, c.api_key_id, c.user_id, c.team_id, c.provider_type,"
+        " c.year::int, c.month::int, c.cost::numeric, c.operator_cost::numeric, c.input_tokens::bigint,"
+        " c.output_tokens::bigint, c.occurred_at::timestamptz, c.counted::numeric, c.is_simulated::boolean, c.attempts,"
+        " c.settled, $19"
+        " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
+        " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
+        " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
+        " json_array_elements_text($7::text::json), json_array_elements_text($8::text::json),"
+        " json_array_elements_text($9::text::json), json_array_elements_text($10::text::json),"
+        " json_array_elements_text($11::text::json), json_array_elements_text($12::text::json),"
+        " json_array_elements_text($13::text::json), json_array_elements_text($14::text::json),"
+        " json_array_elements_text($15::text::json), json_array_elements_text($16::text::json),"
+        " jsonb_array_elements($17::text::jsonb), jsonb_array_elements($18::text::jsonb))"
         " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
         " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled)"
         " ORDER BY c.request_id"
@@ -73,14 +81,21 @@ async def lock(connection: Connection, request_ids: Collection[str]) -> dict[str
 async def replace(connection: Connection, charges: Collection[Charge], at: datetime) -> None:
     """Let newer charges stand in place of those held by `lock`."""
     await connection.execute(
-        "UPDATE charges AS standing SET event_id = c.event_id, state = c.state, api_key_id = c.api_key_id,"
-        " user_id = c.user_id, team_id = c.team_id, provider_type = c.provider_type, year = c.year, month = c.month,"
-        " cost = c.cost, operator_cost = c.operator_cost, input_tokens = c.input_tokens,"
-        " output_tokens = c.output_tokens, occurred_at = c.occurred_at, counted = c.counted,"
-        " is_simulated = c.is_simulated, attempts = c.attempts::jsonb, settled = c.settled::jsonb, booked_at = $19"
-        " FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[],"
-        " $9::int[], $10::numeric[], $11::numeric[], $12::bigint[], $13::bigint[], $14::timestamptz[],"
-        " $15::numeric[], $16::boolean[], $17::text[], $18::text[])"
+        "UPDATE charges AS standing SET event_id = c.event_id::uuid, state = c.state, api_key_id = c.api_key_id,"
+        " user_id = c.user_id, team_id = c.team_id, provider_type = c.provider_type, year = c.year::int,"
+        " month = c.month::int, cost = c.cost::numeric, operator_cost = c.operator_cost::numeric,"
+        " input_tokens = c.input_tokens::bigint, output_tokens = c.output_tokens::bigint,"
+        " occurred_at = c.occurred_at::timestamptz, counted = c.counted::numeric,"
+        " is_simulated = c.is_simulated::boolean, attempts = c.attempts, settled = c.settled, booked_at = $19"
+        " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
+        " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
+        " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
+        " json_array_elements_text($7::text::json), json_array_elements_text($8::text::json),"
+        " json_array_elements_text($9::text::json), json_array_elements_text($10::text::json),"
+        " json_array_elements_text($11::text::json), json_array_elements_text($12::text::json),"
+        " json_array_elements_text($13::text::json), json_array_elements_text($14::text::json),"
+        " json_array_elements_text($15::text::json), json_array_elements_text($16::text::json),"
+        " jsonb_array_elements($17::text::jsonb), jsonb_array_elements($18::text::jsonb))"
         " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
         " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled)"
         " WHERE standing.request_id = c.request_id",
@@ -89,42 +104,26 @@ async def replace(connection: Connection, charges: Collection[Charge], at: datet
     )
 
 
-def _columns(charges: Collection[Charge]) -> tuple[list[object], ...]:
+def _columns(charges: Collection[Charge]) -> tuple[str, ...]:
     return (
-        [charge.request_id for charge in charges],
-        [charge.event_id for charge in charges],
-        [charge.state for charge in charges],
-        [charge.owner.api_key_id for charge in charges],
-        [charge.owner.user_id for charge in charges],
-        [charge.team_id for charge in charges],
-        [charge.provider_type for charge in charges],
-        [charge.month.year for charge in charges],
-        [charge.month.month for charge in charges],
-        [charge.cost for charge in charges],
-        [charge.operator_cost for charge in charges],
-        [charge.input_tokens for charge in charges],
-        [charge.output_tokens for charge in charges],
-        [charge.occurred_at for charge in charges],
-        [charge.counted for charge in charges],
-        [charge.is_simulated for charge in charges],
-        [_attempts_text(charge.attempts) for charge in charges],
-        [json.dumps({counter.name: str(amount) for counter, amount in charge.settled.items()}) for charge in charges],
-    )
-
-
-def _attempts_text(attempts: Sequence[Attempt]) -> str:
-    return json.dumps(
-        [
-            {
-                "provider_type": attempt.provider_type,
-                "model": attempt.model,
-                "cost": str(attempt.cost),
-                "operator_cost": str(attempt.operator_cost),
-                "usage": dict(attempt.usage),
-                "price_version": attempt.price_version,
-            }
-            for attempt in attempts
-        ]
+        column([charge.request_id for charge in charges]),
+        column([charge.event_id for charge in charges]),
+        column([charge.state for charge in charges]),
+        column([charge.owner.api_key_id for charge in charges]),
+        column([charge.owner.user_id for charge in charges]),
+        column([charge.team_id for charge in charges]),
+        column([charge.provider_type for charge in charges]),
+        column([charge.month.year for charge in charges]),
+        column([charge.month.month for charge in charges]),
+        column([charge.cost for charge in charges]),
+        column([charge.operator_cost for charge in charges]),
+        column([charge.input_tokens for charge in charges]),
+        column([charge.output_tokens for charge in charges]),
+        column([charge.occurred_at for charge in charges]),
+        column([charge.counted for charge in charges]),
+        column([charge.is_simulated for charge in charges]),
+        column([charge.attempts for charge in charges]),
+        column([{counter.name: amount for counter, amount in charge.settled.items()} for charge in charges]),
     )
 
 

@@ -11,6 +11,7 @@ from common.postgres.pool import Connection
 from billing.domain.charges import Month
 from billing.domain.ledger import MonthlyRow, Tally
 from billing.domain.views import MonthlySummary, SummaryFilter, SummaryPosition
+from billing.store.columns import column
 
 
 async def add(connection: Connection, differences: Mapping[MonthlyRow, Tally]) -> None:
@@ -19,21 +20,26 @@ async def add(connection: Connection, differences: Mapping[MonthlyRow, Tally]) -
     await connection.execute(
         "INSERT INTO monthly_usage AS m (api_key_id, user_id, year, month, total_requests, input_tokens,"
         " output_tokens, total_cost)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::bigint[],"
-        " $7::bigint[], $8::numeric[])"
+        " SELECT d.api_key_id, d.user_id, d.year::int, d.month::int, d.requests::bigint, d.read::bigint,"
+        " d.written::bigint, d.cost::numeric"
+        " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
+        " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
+        " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
+        " json_array_elements_text($7::text::json), json_array_elements_text($8::text::json))"
+        " AS d (api_key_id, user_id, year, month, requests, read, written, cost)"
         " ON CONFLICT (year, month, api_key_id, user_id) DO UPDATE SET"
         " total_requests = m.total_requests + EXCLUDED.total_requests,"
         " input_tokens = m.input_tokens + EXCLUDED.input_tokens,"
         " output_tokens = m.output_tokens + EXCLUDED.output_tokens,"
         " total_cost = m.total_cost + EXCLUDED.total_cost",
-        [owner.api_key_id for (owner, _), _ in rows],
-        [owner.user_id for (owner, _), _ in rows],
-        [month.year for (_, month), _ in rows],
-        [month.month for (_, month), _ in rows],
-        [tally.requests for _, tally in rows],
-        [tally.input_tokens for _, tally in rows],
-        [tally.output_tokens for _, tally in rows],
-        [tally.cost for _, tally in rows],
+        column([owner.api_key_id for (owner, _), _ in rows]),
+        column([owner.user_id for (owner, _), _ in rows]),
+        column([month.year for (_, month), _ in rows]),
+        column([month.month for (_, month), _ in rows]),
+        column([tally.requests for _, tally in rows]),
+        column([tally.input_tokens for _, tally in rows]),
+        column([tally.output_tokens for _, tally in rows]),
+        column([tally.cost for _, tally in rows]),
     )
 
 

@@ -14,6 +14,7 @@ from common.postgres.pool import Connection
 from billing.domain.charges import Month
 from billing.domain.counters import Counter
 from billing.domain.counting import Counted
+from billing.store.columns import column
 
 _RECOUNT_SECONDS = 600.0
 
@@ -41,15 +42,17 @@ async def add(connection: Connection, differences: Mapping[Counter, Counted], at
     rows = sorted(differences.items())
     found = await connection.fetch(
         "INSERT INTO counters AS c (scope, period, total, settled, version, changed_at)"
-        " SELECT scope, period, total, settled, $6, $5"
-        " FROM unnest($1::text[], $2::text[], $3::numeric[], $4::numeric[]) AS d (scope, period, total, settled)"
+        " SELECT d.scope, d.period, d.total::numeric, d.settled::numeric, $6, $5"
+        " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
+        " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json))"
+        " AS d (scope, period, total, settled)"
         " ON CONFLICT (scope, period) DO UPDATE SET total = c.total + EXCLUDED.total,"
         " settled = c.settled + EXCLUDED.settled, version = c.version + 1, changed_at = EXCLUDED.changed_at"
         " RETURNING scope, period, total, settled, version",
-        [counter.scope for counter, _ in rows],
-        [counter.period for counter, _ in rows],
-        [counted.total for _, counted in rows],
-        [counted.settled for _, counted in rows],
+        column([counter.scope for counter, _ in rows]),
+        column([counter.period for counter, _ in rows]),
+        column([counted.total for _, counted in rows]),
+        column([counted.settled for _, counted in rows]),
         at,
         _first_version(at),
     )
