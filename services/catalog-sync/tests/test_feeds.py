@@ -40,6 +40,24 @@ def read_of(body: bytes, name: str) -> Any:
     return next((one for one in litellm.parse(body) if one.facts.name == name), None)
 
 
+@pytest.mark.parametrize(
+    ("stated", "unit", "rate"),
+    [
+        ({"mode": "rerank", "input_cost_per_query": 0.002, "input_cost_per_token": 0}, "rerank_searches", "0.002"),
+        ({"mode": "audio_transcription", "input_cost_per_second": 0.0001}, "input_audio_seconds", "0.0001"),
+        ({"mode": "audio_speech", "input_cost_per_character": 1.5e-05}, "input_characters", "0.000015"),
+        ({"mode": "image_generation", "output_cost_per_image": 0.04}, "images", "0.04"),
+    ],
+)
+def test_a_price_file_gives_prices_of_one_of_something(stated: dict[str, Any], unit: str, rate: str) -> None:
+    one = read_of(price_file(x={"litellm_provider": "openai", **stated}), "x")
+    assert one.prices[0].by_hour[0][unit].basis == Decimal(rate)
+
+
+def test_a_price_of_one_of_something_that_is_none_leaves_the_model_without_a_price() -> None:
+    assert read_of(price_file(x=entry(input_cost_per_query="free")), "x").prices == ()
+
+
 def test_a_price_file_gives_facts_prices_by_unit_tiers_service_tiers_and_the_announced_end() -> None:
     one = read_of(
         price_file(

@@ -148,6 +148,20 @@ async def test_correcting_a_past_price_is_a_new_row_that_is_told(run: Any, small
         assert (await running.user.post(f"{PATH}/{model_id}/prices", json=body)).status_code == 403
 
 
+async def test_a_price_may_be_of_one_of_something(run: Any, small_source: Any) -> None:
+    async with run(small_source, FixedClock(START)) as running:
+        path = f"{PATH}/{await running.model_id('gpt-4')}/prices"
+        body = {"cost_per_1m_input": 0, "cost_per_1m_output": 0, "units": {"rerank_searches": "0.002"}}
+        assert (await running.admin.post(path, json=body)).status_code == 201
+        await running.settled()
+        told = ModelSnapshot.model_validate_json((await running.bucket())[f"model.{await running.model_id('gpt-4')}"])
+        price = in_force([price.to_price() for price in told.prices], START)
+        assert price is not None
+        assert price.rates["rerank_searches"] == Decimal("0.002")
+        for wrong in ({"rerank searches": 1}, {"images": -1}):
+            assert (await running.admin.post(path, json={**body, "units": wrong})).status_code == 422
+
+
 async def test_news_that_most_models_are_gone_wait_for_a_person(run: Any, small_source: Any) -> None:
     async with run(small_source) as running:
         everything = small_source.models

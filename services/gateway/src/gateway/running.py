@@ -84,6 +84,8 @@ class Running:
                 model.context_length,
                 (minute_tokens - tokens) // request.choices if minute_tokens else None,
             )
+        elif request.operation is not None:  # a bound of ours that was not the client's wish
+            most = min(most, model.max_output_tokens or most)
         worst, is_owed = bound(price, tokens, most, request.choices, request.units), not deployment.credential.is_own
         is_free = self.log.cache == "hit"
         if is_free:

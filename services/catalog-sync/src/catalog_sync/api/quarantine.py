@@ -9,7 +9,7 @@ from common.http.pages import Cursor, Limit, Page, encode_cursor
 from common.http.sessions import current_admin
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog_sync.api.answers import Admin, Catalog, Telling, instant_and_id, told
 from catalog_sync.api.shapes import Cost, PriceEntry
@@ -45,9 +45,14 @@ class HeldEntry(BaseModel):
         return cls(**members, model_id=None if item.reason == "gone" else item.subject)
 
 
+UnitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""What a rate is of, where that is not tokens."""
+
+
 class PriceDraft(BaseModel):
-    """A price to set, US dollars per 1M tokens: from `starts_at` on (now, when it is left out; in the past it is a
-    correction). A pinned one is changed by no source until it is unpinned."""
+    """A price to set, US dollars per 1M tokens, and `units` per one of what is counted otherwise (`images`,
+    `rerank_searches`, `input_audio_seconds`, `input_characters` …): from `starts_at` on (now, when it is left out; in the
+    past it is a correction). A pinned one is changed by no source until it is unpinned."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,6 +60,7 @@ class PriceDraft(BaseModel):
     cost_per_1m_output: Cost
     cost_per_1m_cached_input: Cost | None = None
     cost_per_1m_cache_write: Cost | None = None
+    units: dict[UnitName, Cost] = Field(default_factory=dict, max_length=32)
     starts_at: AwareDatetime | None = None
     pinned: bool = False
 
@@ -66,7 +72,7 @@ class PriceDraft(BaseModel):
             "cached_input_tokens": self.cost_per_1m_cached_input,
             "cache_write_5m_tokens": self.cost_per_1m_cache_write,
         }
-        return {name: rate for name, rate in stated.items() if rate is not None}
+        return {**self.units, **{name: rate for name, rate in stated.items() if rate is not None}}
 
 
 Source = Annotated[str | None, Query(max_length=128)]

@@ -71,6 +71,15 @@ _RATES: Mapping[str, str] = MappingProxyType(
         "output_cost_per_audio_token": "audio_output_tokens",
     }
 )
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "input_cost_per_query": "rerank_searches",
+        "input_cost_per_second": "input_audio_seconds",
+        "input_cost_per_character": "input_characters",
+        "output_cost_per_image": "images",
+    }
+)
+"""Prices of one of something; models that have one are not for nothing, though their tokens may be."""
 _RATE = re.compile(r"(?P<rate>.+?)(_above_(?P<thousands>[0-9]{1,4})k_tokens)?(_(?P<tier>priority|flex))?")
 
 _MODES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -170,8 +179,14 @@ def _prices(entry: Mapping[str, Any]) -> tuple[ListedPrice, ...]:
                 return ()
             tier = rates.setdefault(stated["tier"] or "", {})
             tier.setdefault(bucket, {})[int(stated["thousands"] or 0) * 1_000] = rate
+    for key, unit in _UNITS.items():
+        if key in entry:
+            rate = dollars(entry[key], 1)
+            if rate is None:
+                return ()
+            rates[""][unit] = {0: rate}
     quotes = {tier: _quotes(stated) for tier, stated in rates.items()}
-    if "input_tokens" not in quotes[""]:
+    if quotes[""].keys().isdisjoint(("input_tokens", *_UNITS.values())):
         return ()
     tiers = {tier: (own,) for tier, own in quotes.items() if tier and "input_tokens" in own}
     return (ListedPrice(None, (quotes[""],), tiers),)

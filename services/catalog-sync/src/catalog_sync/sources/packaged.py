@@ -96,7 +96,18 @@ _ONLY_LISTED: Mapping[str, str] = MappingProxyType(
 )
 """The package's name of a type that the registry has no row of, or none that names the package's provider."""
 
+_SPELLINGS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {("openai", "moderation"): ("omni-moderation-latest", "text-moderation-latest", "text-moderation-stable")}
+)
+"""Names that the package knows by a pattern only, and that clients call by default."""
+
+_GIVEN_AWAY = frozenset({("openai", "moderation")})
+"""What its provider asks nothing for, which the package says by saying nothing."""
+
 _ROUTED_PREFIX, _ROUTER = "huggingface_", "huggingface"
+
+
+_FREE = ListedPrice(None, ({"input_tokens": Quote(Decimal(0)), "output_tokens": Quote(Decimal(0))},), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class PackagedSource:
 def list_models(part: Part, provider: Provider, known: KnownFacts) -> Iterator[ListedModel]:
     """The models of one provider; `known` completes what the package does not say."""
     for model in provider.models:
-        equals = tuple(_plain_names(model.match))
+        equals = (*_plain_names(model.match), *_SPELLINGS.get((part.provider_type, model.id), ()))
         name = model.id if model.is_match(model.id) else next(iter(equals), None)
         if name is not None:
             known_facts = known.of(part.provider_type, (name, *equals))
@@ -159,7 +170,7 @@ def list_models(part: Part, provider: Provider, known: KnownFacts) -> Iterator[L
                     max_output_tokens=known_facts.max_output_tokens,
                     capabilities=known_facts.capabilities or capabilities_of(name),
                 ),
-                tuple(_schedule(model)),
+                (_FREE,) if (part.provider_type, model.id) in _GIVEN_AWAY else tuple(_schedule(model)),
                 bool(model.deprecated),
                 known_facts.ends_at,
             )

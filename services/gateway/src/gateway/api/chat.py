@@ -14,13 +14,14 @@ import msgspec
 from common.providers.registry import Wire
 from common.usage import Usage
 
+from gateway.providers.counting import estimate_tokens
 from gateway.providers.operations import Operation
 from gateway.providers.wire import Members
 from gateway.shapes import Refusal
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
-_MAX_NAME = 256
+MAX_NAME = 256
 _MAX_CHOICES = 128
 
 
@@ -43,7 +44,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_NAME)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 """A model's, as a client may call it."""
 
 _Tokens = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
@@ -115,6 +116,37 @@ def parse_chat(body: bytes) -> ChatRequest:
         text_bytes=len(body) - attached,
         attachments=attachments,
         may_drop=read.drop_params is not False,
+    )
+
+
+def one_answer(
+    operation: Operation,
+    members: Members,
+    model: str,
+    text_bytes: int,
+    *,
+    output_tokens: int = 0,
+    attachments: int = 0,
+    inputs: int = 1,
+    units: Mapping[str, int] | None = None,
+    likely: Usage | None = None,
+    may_drop: bool = True,
+) -> ChatRequest:
+    """The request of an operation beside chat. Where it is not said what it likely uses, that is its text."""
+    return ChatRequest(
+        members=members,
+        model=model,
+        streamed=False,
+        wants_usage=False,
+        output_tokens=output_tokens,
+        choices=1,
+        text_bytes=text_bytes,
+        attachments=attachments,
+        may_drop=may_drop,
+        operation=operation,
+        inputs=inputs,
+        units=units,
+        likely=likely or Usage(input_tokens=estimate_tokens(text_bytes, 0), estimated=True),
     )
 
 

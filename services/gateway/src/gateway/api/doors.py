@@ -113,7 +113,7 @@ class Doors:
         """`POST` of one of `OPERATIONS`: one request, one answer, priced and limited like any call."""
         began = self.clock.monotonic()
         key = self.identify(client)
-        request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS))
+        request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS), client.headers)
         await self._run(await self._begin(client, key, request, began), f"/v1{path}")
 
     async def count_tokens(self, client: Client) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from common.usage import Usage
 
-from gateway.api.chat import ChatRequest, Name, read_json
-from gateway.providers.counting import estimate_tokens
+from gateway.api.chat import ChatRequest, Name, one_answer, read_json
 from gateway.providers.operations import EMBEDDINGS
 from gateway.shapes import Refusal
 
@@ -26,25 +25,11 @@ class _Body(msgspec.Struct):
 _decode_body = msgspec.json.Decoder(_Body).decode
 
 
-def parse_embeddings(body: bytes) -> ChatRequest:
+def parse_embeddings(body: bytes, _headers: Mapping[bytes, bytes]) -> ChatRequest:
     """Read a body; raises Refusal that names the field. A token is at least a byte of a text, or a number of its own."""
     read, members = read_json(body, _decode_body)
-    inputs = _inputs(read.input)
-    size = len(bytes(members["input"]))
-    return ChatRequest(
-        members=members,
-        model=read.model,
-        streamed=False,
-        wants_usage=False,
-        output_tokens=0,
-        choices=1,
-        text_bytes=size,
-        attachments=0,
-        may_drop=read.drop_params is not False,
-        operation=EMBEDDINGS,
-        inputs=inputs,
-        likely=Usage(input_tokens=estimate_tokens(size, 0), estimated=True),
-    )
+    inputs, size = _inputs(read.input), len(bytes(members["input"]))
+    return one_answer(EMBEDDINGS, members, read.model, size, inputs=inputs, may_drop=read.drop_params is not False)
 
 
 def _inputs(given: str | list[str | int | list[int]]) -> int:

@@ -19,8 +19,10 @@ from gateway.providers.languages import WIRES
 from gateway.providers.wire import Members, Verb, Wire
 from gateway.providers.wires.bedrock import embeddings as bedrock_embeddings
 from gateway.providers.wires.cohere import embeddings as cohere_embeddings
+from gateway.providers.wires.cohere import rerank as cohere_rerank
 from gateway.providers.wires.gemini import embeddings as gemini_embeddings
 from gateway.providers.wires.openai import embeddings as openai_embeddings
+from gateway.providers.wires.openai import passing, transcriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +62,19 @@ EMBEDDINGS = Operation(
             "bedrock": Verb(bedrock_embeddings.encode, bedrock_embeddings.decode),
         }
     ),
+)
+MODERATIONS = Operation("moderations", "moderation", "moderation", MappingProxyType({"openai": passing.MODERATIONS}))
+RERANK = Operation(
+    "rerank",
+    "rankings",
+    "rerank",
+    MappingProxyType({"openai": passing.RERANK, "cohere": Verb(cohere_rerank.encode, cohere_rerank.decode)}),
+)
+IMAGES = Operation("images", "pictures", "image", MappingProxyType({"openai": passing.IMAGES}))
+SPEECH = Operation("speech", "speech", "speech", MappingProxyType({"openai": passing.SPEECH}))
+TRANSCRIPTIONS = Operation(
+    "transcriptions", "transcriptions", "transcription", MappingProxyType({"openai": transcriptions.TRANSCRIPTIONS})
+)
+TRANSLATIONS = Operation(
+    "translations", "translations of speech", "translation", MappingProxyType({"openai": transcriptions.TRANSLATIONS})
 )

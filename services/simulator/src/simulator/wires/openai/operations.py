@@ -121,7 +121,7 @@ def _transcriptions(provider: str, _model: str, body: bytes) -> Prompt:
     fields = _fields(body)
     if not fields.get("file"):
         raise Refusal(400, "'file' is required", kind="invalid_request_error", param="file")
-    seconds = -(-len(fields["file"]) // _BYTES_A_SECOND)
+    seconds = _seconds(fields["file"])
     what = {"seconds": seconds, "format": fields.get("response_format", b"json").decode()}
     model, words = fields.get("model", b"").decode(), fields.get("prompt", b"").decode()
     return asked(provider, model, [words or f"{seconds} s of sound"], what, tokens=10 * seconds)
@@ -139,7 +139,8 @@ def _write_transcriptions(answer: Answer, model: str) -> bytes:
     if kind == "vtt":
         return f"WEBVTT\n\n00:00:00.000 --> {end}.000\n{text}\n\n".encode()
     if kind == "verbose_json":
-        cue = {"id": 0, "start": 0.0, "end": float(seconds), "text": text}
+        cue = {"id": 0, "seek": 0, "start": 0.0, "end": float(seconds), "text": text, "tokens": [1], "temperature": 0.0}
+        cue |= {"avg_logprob": -0.1, "compression_ratio": 1.0, "no_speech_prob": 0.01}
         told: dict[str, Any] = {"task": "transcribe", "language": "english", "duration": float(seconds), "text": text}
         return msgspec.json.encode({**told, "segments": [cue], "usage": {"type": "duration", "seconds": seconds}})
     if "gpt-4o" not in model:
@@ -148,6 +149,12 @@ def _write_transcriptions(answer: Answer, model: str) -> bytes:
     usage = {"type": "tokens", "input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
     details = {"text_tokens": 0, "audio_tokens": heard}
     return msgspec.json.encode({"text": text, "usage": {**usage, "input_token_details": details}})
+
+
+def _seconds(sound: bytes) -> int:
+    """What a WAV file says of itself, begun seconds counted; of any other, one for every 16,000 bytes."""
+    is_wav = sound[:4] == b"RIFF" and len(sound) >= 44
+    return -(-len(sound) // (struct.unpack_from("<I", sound, 28)[0] if is_wav else _BYTES_A_SECOND))
 
 
 def _fields(body: bytes) -> dict[str, bytes]:
