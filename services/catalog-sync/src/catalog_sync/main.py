@@ -24,12 +24,12 @@ from catalog_sync.flows import CatalogSync
 from catalog_sync.jobs import Schedule, Upkeep
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.settings import CatalogSyncSettings
+from catalog_sync.sources import litellm, openrouter
 from catalog_sync.sources.fetch import Fetcher
 from catalog_sync.sources.keyvault import KeyvaultDoor
-from catalog_sync.sources.litellm import LiteLlmSource
-from catalog_sync.sources.openrouter import OpenRouterSource
 from catalog_sync.sources.own_list import OwnLists, SystemCredentials
 from catalog_sync.sources.packaged import PackagedSource
+from catalog_sync.sources.published import Published
 from catalog_sync.sources.source import Source
 from catalog_sync.store.kept_lists import KeptLists
 
@@ -80,11 +80,11 @@ def create_app(
 def sources_of(settings: CatalogSyncSettings) -> list[Source]:
     """The sources that everybody can read."""
     fetch = Fetcher(settings.feed_rules)
-    return [
-        PackagedSource(),
-        *([LiteLlmSource(fetch, settings.litellm_url)] if settings.litellm_url else []),
-        *([OpenRouterSource(fetch, settings.openrouter_url)] if settings.openrouter_url else []),
-    ]
+    published = (
+        Published("litellm", "survey", fetch, settings.litellm_url, litellm.parse),
+        Published("openrouter", "own", fetch, settings.openrouter_url, openrouter.parse),
+    )
+    return [PackagedSource(), *(source for source in published if source.url)]
 
 
 def own_lists_of(settings: CatalogSyncSettings, credentials: SystemCredentials) -> OwnLists | None:

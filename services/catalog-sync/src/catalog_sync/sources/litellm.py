@@ -15,8 +15,6 @@ from typing import Any
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
-from catalog_sync.domain.vetting import Standing
-from catalog_sync.sources.fetch import Fetch
 from catalog_sync.sources.parsing import MOST_MODELS, day, dollars, model_name, parse_json, tokens
 from catalog_sync.sources.source import SourceUnreadable
 
@@ -108,21 +106,6 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
         "supports_audio_output": "audio",
     }
 )
-
-
-class LiteLlmSource:
-    """Fetches the file."""
-
-    name = "litellm"
-    standing: Standing = "survey"
-
-    def __init__(self, fetch: Fetch, url: str) -> None:
-        self._fetch = fetch
-        self._url = url
-
-    async def read(self) -> tuple[ListedModel, ...]:
-        """Every model of a type that we list; SourceUnreadable."""
-        return parse(await self._fetch(self._url))
 
 
 def parse(body: bytes) -> tuple[ListedModel, ...]:

@@ -14,8 +14,6 @@ from typing import Any
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote
 from catalog_sync.domain.models import Facts
-from catalog_sync.domain.vetting import Standing
-from catalog_sync.sources.fetch import Fetch
 from catalog_sync.sources.parsing import MOST_MODELS, dollars, member, model_name, parse_json, text, tokens
 from catalog_sync.sources.source import SourceUnreadable
 
@@ -39,21 +37,6 @@ _RATES: Mapping[str, tuple[str, int]] = MappingProxyType(
 
 _ABSENT_WHEN_ZERO = frozenset({"internal_reasoning", "input_cache_read", "input_cache_write", "audio", "request"})
 """Where its 0 says that nothing of the kind is charged apart, not that it is free."""
-
-
-class OpenRouterSource:
-    """Fetches the list."""
-
-    name = "openrouter"
-    standing: Standing = "own"
-
-    def __init__(self, fetch: Fetch, url: str) -> None:
-        self._fetch = fetch
-        self._url = url
-
-    async def read(self) -> tuple[ListedModel, ...]:
-        """Every model; SourceUnreadable."""
-        return parse(await self._fetch(self._url))
 
 
 def parse(body: bytes) -> tuple[ListedModel, ...]:

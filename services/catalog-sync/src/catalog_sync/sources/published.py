@@ -1,0 +1,25 @@
+"""Sources that are one public document: its URL, and who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from catalog_sync.domain.listing import ListedModel
+from catalog_sync.domain.vetting import Standing
+from catalog_sync.sources.fetch import Fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A document that is fetched and parsed; `parse` raises SourceUnreadable for what is none."""
+
+    name: str
+    standing: Standing
+    fetch: Fetch
+    url: str
+    parse: Callable[[bytes], tuple[ListedModel, ...]]
+
+    async def read(self) -> tuple[ListedModel, ...]:
+        """Every model that it lists; SourceUnreadable."""
+        return self.parse(await self.fetch(self.url))
