@@ -60,14 +60,19 @@ async def running(service: SmallService) -> AsyncIterator[httpx2.AsyncClient]:
             yield client
 
 
+@asynccontextmanager
+async def ready(service: SmallService) -> AsyncIterator[tuple[httpx2.AsyncClient, Backbone]]:
+    """The service once it can work, who calls it, and what it stands on."""
+    async with running(service) as client:
+        assert service.backbone is not None
+        await service.backbone.pool.execute(OUTBOX)
+        await until(lambda: all_ready(client))
+        yield client, service.backbone
+
+
 async def test_a_service_on_it_becomes_ready_hears_and_tells(database: TestDatabase, nats_url: str) -> None:
     service = SmallService(database.owner_url, nats_url)
-    async with running(service) as client:
-        backbone = service.backbone
-        assert backbone is not None
-        await backbone.pool.execute(OUTBOX)
-        await until(lambda: all_ready(client))
-
+    async with ready(service) as (_, backbone):
         await backbone.bus.jetstream.publish("usage.recorded.openai.k", b"1", headers={"Nats-Msg-Id": "1"})
         await until(lambda: service.heard == [b"1"])
         await until(lambda: service.registry.get_sample_value("tollgate_consumed_events_total") == 1.0)
@@ -80,12 +85,10 @@ async def test_a_service_on_it_becomes_ready_hears_and_tells(database: TestDatab
 async def test_it_closes_everything_that_it_opened(database: TestDatabase, nats_url: str) -> None:
     before = asyncio.all_tasks()
     service = SmallService(database.owner_url, nats_url)
-    async with running(service) as client:
-        await service.backbone.pool.execute(OUTBOX)  # type: ignore[union-attr]
-        await until(lambda: all_ready(client))
-    assert service.backbone is not None
-    assert service.backbone.bus.client.is_closed
-    assert service.backbone.pool.is_closing()
+    async with ready(service) as (_, backbone):
+        pass
+    assert backbone.bus.client.is_closed
+    assert backbone.pool.is_closing()
     await until(lambda: not {task for task in asyncio.all_tasks() - before if not task.done()}, 5)
 
 
@@ -96,11 +99,7 @@ async def test_what_cannot_be_closed_leaves_nothing_else_open(
         raise ConnectionReconnectingError
 
     service = SmallService(database.owner_url, nats_url)
-    async with running(service) as client:
-        backbone = service.backbone
-        assert backbone is not None
-        await backbone.pool.execute(OUTBOX)
-        await until(lambda: all_ready(client))
+    async with ready(service) as (_, backbone):
         stop = backbone.broker.stop
         monkeypatch.setattr(backbone.broker, "stop", fail)
     assert backbone.bus.client.is_closed
@@ -110,11 +109,7 @@ async def test_what_cannot_be_closed_leaves_nothing_else_open(
 
 async def test_it_is_not_ready_while_postgres_is_away(database: TestDatabase, nats_url: str) -> None:
     service = SmallService(database.owner_url, nats_url)
-    async with running(service) as client:
-        backbone = service.backbone
-        assert backbone is not None
-        await backbone.pool.execute(OUTBOX)
-        await until(lambda: all_ready(client))
+    async with ready(service) as (client, backbone):
         await backbone.pool.close()
         answer = await client.get("/readyz")
         assert answer.status_code == 503
