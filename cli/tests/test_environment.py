@@ -29,14 +29,15 @@ CALLER = {
 BY_NAME = {service.name: service for service in STARTED}
 
 
-def environments(**more: str) -> Environments:
-    """Made as the runner makes them, with ports 21000 upwards."""
+def environments(own: frozenset[str] = frozenset(), **more: str) -> Environments:
+    """Made as the runner makes them, with ports 21000 upwards; `own`: the servers that are not given."""
     addresses = Addresses(
         database_url="postgresql://owner:owner-secret@db:5432/tollgate?sslmode=require",
         nats_url="nats://n",
         redis_url="redis://r",
         cache_redis_url="redis://c",
         ports={service.name: 21000 + number for number, service in enumerate(STARTED)},
+        own=own,
     )
     return Environments(CALLER | more, read(RunnerSettings), Secrets(), addresses, Home(Path("/srv/x/.tollgate")))
 
@@ -76,6 +77,24 @@ def test_each_service_logs_in_to_the_database_as_itself() -> None:
     for service in STARTED:
         urls = [name for name in made.of(service) if name.endswith("_DATABASE_URL")]
         assert urls == ([f"{service.prefix}_DATABASE_URL"] if service.has_schema else [])
+
+
+def test_each_service_logs_in_to_own_servers_as_itself_and_to_given_ones_as_their_url_says() -> None:
+    made = environments(frozenset({"NATS_URL", "CACHE_REDIS_URL"}))
+    gateway, billing = made.of(BY_NAME["gateway"]), made.of(BY_NAME["billing"])
+    assert gateway["NATS_URL"] == f"nats://gateway:{made.secrets.nats_passwords['gateway']}@n"
+    assert gateway["CACHE_REDIS_URL"] == f"redis://gateway:{made.secrets.cache_redis_passwords['gateway']}@c"
+    assert gateway["REDIS_URL"] == billing["REDIS_URL"] == "redis://r"
+    assert billing["NATS_URL"] == f"nats://billing:{made.secrets.nats_passwords['billing']}@n"
+
+
+def test_a_service_is_given_no_server_that_it_has_no_business_with() -> None:
+    made = environments()
+    holders = {
+        name: {service.name for service in STARTED if name in made.of(service)}
+        for name in ("REDIS_URL", "CACHE_REDIS_URL")
+    }
+    assert holders == {"REDIS_URL": {"gateway", "billing", "keyvault"}, "CACHE_REDIS_URL": {"gateway", "catalog-sync"}}
 
 
 def test_a_given_role_url_is_passed_on_and_names_the_roles_password() -> None:

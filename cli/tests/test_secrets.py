@@ -36,9 +36,9 @@ def test_each_gets_its_own_secrets_and_the_simulator_none() -> None:
     found = variables_of(made)
     assert set(found) == EVERYONE
     assert found["gateway"] == {
-        "NATS_URL": f"nats://tollgate:{made.nats_password}@nats:4222",
-        "REDIS_URL": f"redis://:{made.redis_password}@redis:6379/0",
-        "CACHE_REDIS_URL": f"redis://:{made.cache_redis_password}@cache-redis:6379/0",
+        "NATS_URL": f"nats://gateway:{made.nats_passwords['gateway']}@nats:4222",
+        "REDIS_URL": f"redis://gateway:{made.redis_passwords['gateway']}@redis:6379/0",
+        "CACHE_REDIS_URL": f"redis://gateway:{made.cache_redis_passwords['gateway']}@cache-redis:6379/0",
         "GATEWAY_SERVICE_TOKEN": made.service_tokens["gateway"],
     }
     assert found["keyvault"]["JWT_PRIVATE_KEY"] == made.jwt_private_key
@@ -54,6 +54,9 @@ def test_nobody_but_keyvault_holds_the_keys_and_no_service_the_owners_login() ->
         assert (json.dumps(made.jwt_private_key) in text) == (name == "keyvault")
         assert (made.postgres_password in text) == (name in {"postgres", "migrate"})
         assert (made.admin_password in text) == (name in {"keyvault", "seed"})
+        assert (made.nats_password in text) == (name in {"nats", "provision"})
+        assert (made.redis_password in text) == (name == "redis")
+        assert (made.cache_redis_password in text) == (name == "cache-redis")
 
 
 def test_only_secrets_are_written_and_no_other_setting() -> None:
@@ -68,7 +71,7 @@ def test_files_are_private_and_a_shell_reads_what_was_meant(tmp_path: Path) -> N
     assert {path.parent.name for path in tmp_path.glob("*/env")} == EVERYONE
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*/*")} == {0o600}
     assert sourced(tmp_path / "keyvault" / "env", "JWT_PRIVATE_KEY") == kept["jwt_private_key"]
-    assert kept["nats_password"] in sourced(tmp_path / "gateway" / "env", "NATS_URL")
+    assert kept["nats_passwords"]["gateway"] in sourced(tmp_path / "gateway" / "env", "NATS_URL")
 
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:
@@ -90,9 +93,12 @@ def test_what_is_missing_is_added_and_what_was_changed_by_hand_stays(tmp_path: P
         "billing/BILLING_DATABASE_URL",
         "billing/NATS_URL",
         "billing/REDIS_URL",
+        "redis/BILLING_REDIS_PASSWORD",
+        "redis/GATEWAY_REDIS_PASSWORD",
+        "redis/KEYVAULT_REDIS_PASSWORD",
         "seed/TOLLGATE_DEMO_PASSWORD",
     ]
-    assert redis.read_text() == "REDIS_PASSWORD=mine\n"
+    assert sourced(redis, "REDIS_PASSWORD") == "mine"
     assert seed.read_text() == "".join(lines)
     assert billing.read_text() == before
 
@@ -224,7 +230,7 @@ def test_what_stands_in_the_cluster_is_never_replaced(api: Api, account: Path) -
     api.secrets["redis"]["REDIS_PASSWORD"] = "mine"
     api.asked.clear()
     assert write_kubernetes(cluster) == []
-    assert api.secrets["redis"] == {"REDIS_PASSWORD": "mine"}
+    assert api.secrets["redis"]["REDIS_PASSWORD"] == "mine"
     assert not [asked for asked in api.asked if asked.startswith("PATCH")]
 
 
@@ -259,7 +265,7 @@ def test_of_two_who_start_at_once_both_end_with_the_table_of_the_first(api: Api,
         thread.join()
     kept = json.loads(api.secrets[KEPT]["secrets.json"])
     assert api.secrets["nats"]["NATS_PASSWORD"] == kept["nats_password"]
-    assert kept["nats_password"] in api.secrets["billing"]["NATS_URL"]
+    assert kept["nats_passwords"]["billing"] in api.secrets["billing"]["NATS_URL"]
 
 
 def test_a_refusal_of_the_cluster_is_told_in_one_line_without_the_token(api: Api, account: Path) -> None:

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Starts NATS with the configuration at $1. The server reads a variable's value as if it stood in the configuration
-# itself, so a password that begins like a number must be given in quotes.
+# Starts NATS with the configuration at $1 and the users beside it. The server reads a variable's value as if it stood in
+# the configuration itself, so a password that begins like a number must be given in quotes.
 set -eu
-NATS_PASSWORD="\"$NATS_PASSWORD\""
-export NATS_PASSWORD
+for variable in $(env | sed -n 's/^\([A-Z_]*NATS_PASSWORD\)=.*/\1/p'); do
+  eval "export $variable=\"\\\"\$$variable\\\"\""
+done
 exec nats-server -c "$1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from common.servers.ports import free_port
 from machine import Machine, read_run, tollgate
 
+_REFUSED = re.compile(r"Permissions Violation|Publish Violation|Subscription Violation|NOPERM|permission denied", re.I)
 _SERVERS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "CACHE_REDIS_URL")
 
 
@@ -23,6 +25,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     started = tollgate(folder, "up", GATEWAY_HTTP_PORT=str(free_port()), **own)
     assert started.returncode == 0, started.stdout + started.stderr
     yield folder
+    refused = [
+        line for log in (folder / "logs").iterdir() for line in log.read_text().splitlines() if _REFUSED.search(line)
+    ]
+    assert refused == [], "a service asked a server for what the table of privileges does not give it"
     stopped = tollgate(folder, "down")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -42,6 +43,7 @@ GATEWAYS = ("gateway-a", "gateway-b")
 SERVERS = ("postgres", "nats", "redis", "cache-redis")
 SIDES = ("catalog-sync", "analytics", "keyvault")
 _BACKENDS = ("keyvault", "billing", "catalog-sync", "analytics")
+_WITH_USERS = frozenset({"NATS_URL", "REDIS_URL", "CACHE_REDIS_URL"})
 _VARIABLES = {"postgres": "database_url", "nats": "nats_url", "redis": "redis_url", "cache-redis": "cache_redis_url"}
 _READY_SECONDS = 90.0
 _ROWS = {service.name: service for service in SERVICES} | {"simulator": SIMULATOR}
@@ -110,6 +112,7 @@ class Stack:
                 monitoring_port=self._ports["nats-monitoring"],
                 user="tollgate",
                 password=secrets.nats_password,
+                service_passwords=secrets.nats_passwords,
                 log_path=log_path,
                 durable="nats" not in self.disks.undurable,
             ),
@@ -117,12 +120,18 @@ class Stack:
                 folder,
                 port=port,
                 password=secrets.redis_password,
+                service_passwords=secrets.redis_passwords,
                 log_path=log_path,
                 persistent=True,
                 durable="redis" not in self.disks.undurable,
             ),
             "cache-redis": lambda: start_redis(
-                folder, port=port, password=secrets.cache_redis_password, log_path=log_path, persistent=False
+                folder,
+                port=port,
+                password=secrets.cache_redis_password,
+                service_passwords=secrets.cache_redis_passwords,
+                log_path=log_path,
+                persistent=False,
             ),
         }
         running = starts[name]()
@@ -288,12 +297,15 @@ class Stack:
         service = self._row(name)
         given = {"PATH": os.environ.get("PATH", os.defpath)}
         settings = RunnerSettings().model_copy(update={"admin_password": None})
-        servers = {_VARIABLES[server]: self._proxied(name, server, self._urls[server]) for server in SERVERS}
+        servers: dict[str, Any] = {
+            _VARIABLES[server]: self._proxied(name, server, self._urls[server]) for server in SERVERS
+        }
         ports = {other: self._ports[other] for other in _BACKENDS}
         if service.name == "gateway":
             ports |= {other: self._link(name, other, self._ports[other]).port for other in ("simulator", "keyvault")}
         ports |= {"simulator": ports.get("simulator", self._ports["simulator"]), service.name: self._ports[name]}
-        addresses = Addresses(**servers, ports={"gateway": self._ports[GATEWAYS[0]]} | ports)
+        every = {"gateway": self._ports[GATEWAYS[0]]} | ports
+        addresses = Addresses(**servers, ports=every, own=_WITH_USERS)
         home = replace(self.home, root=self.home.root / name) if service.name == "gateway" else self.home
         return Environments(given, settings, self._secrets, addresses, home)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from common.contracts.privileges import privileges_of
 from common.contracts.topology import SERVICES, Service
 from common.providers.registry import PROVIDERS
 
@@ -41,7 +42,11 @@ _OF_SERVICE = {
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where everything of this stack is. `database_url` is the owner's and no service's."""
+    """Where everything of this stack is. `database_url` is the owner's and no service's.
+
+    `own`: the variables of servers that were made with a user for each service. At any other server a service logs in as
+    its URL says: what it may do there is for whoever runs it to limit.
+    """
 
     database_url: str
     nats_url: str
@@ -49,6 +54,7 @@ class Addresses:
     cache_redis_url: str
     ports: Mapping[str, int]  # by service name
     gateway_host: str = "127.0.0.1"
+    own: frozenset[str] = frozenset()
 
     def url_of(self, service: Service) -> str:
         host = self.gateway_host if service.name == "gateway" else "127.0.0.1"
@@ -85,8 +91,16 @@ class Environments:
         return {each.package: password_of(self.database_url_of(each)) for each in SERVICES if each.has_schema}
 
     def _servers_of(self, service: Service) -> dict[str, str]:
-        where = self.addresses
-        servers = {"NATS_URL": where.nats_url, "REDIS_URL": where.redis_url, "CACHE_REDIS_URL": where.cache_redis_url}
+        where, secrets = self.addresses, self.secrets
+        of_redis: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+            "redis": ("REDIS_URL", where.redis_url, secrets.redis_passwords),
+            "cache-redis": ("CACHE_REDIS_URL", where.cache_redis_url, secrets.cache_redis_passwords),
+        }
+        known = [of_redis[access.server] for access in privileges_of(service.name).redis]
+        servers = {
+            variable: role_url(url, service.name, passwords[service.name]) if variable in where.own else url
+            for variable, url, passwords in (("NATS_URL", where.nats_url, secrets.nats_passwords), *known)
+        }
         if service.has_schema:
             servers[f"{service.prefix}_DATABASE_URL"] = self.database_url_of(service)
         return servers

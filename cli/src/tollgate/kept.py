@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from common.contracts.privileges import PRIVILEGES, redis_users
 from common.contracts.topology import SERVICES
 from common.servers.ports import free_port, is_free
 from common.servers.private_file import write_private
@@ -31,6 +32,18 @@ def _role_passwords() -> dict[str, str]:
     return {service.package: _password() for service in SERVICES if service.has_schema}
 
 
+def _nats_passwords() -> dict[str, str]:
+    return {row.service: _password() for row in PRIVILEGES}
+
+
+def _redis_passwords() -> dict[str, str]:
+    return {service: _password() for service, _ in redis_users("redis")}
+
+
+def _cache_redis_passwords() -> dict[str, str]:
+    return {service: _password() for service, _ in redis_users("cache-redis")}
+
+
 def _service_tokens() -> dict[str, str]:
     return {name: _password() for name in ("gateway", "catalog_sync")}
 
@@ -45,13 +58,17 @@ def _fernet_key() -> str:
 
 @dataclass(frozen=True)
 class Secrets:
-    """Everything that is made up once. Roles and tokens go by the service's package name."""
+    """Everything that is made up once. Roles and tokens go by the service's package name, users of servers by its name;
+    the single passwords of servers are their operators'."""
 
     postgres_password: str = field(default_factory=_password, repr=False)
     role_passwords: dict[str, str] = field(default_factory=_role_passwords, repr=False)
     nats_password: str = field(default_factory=_password, repr=False)
     redis_password: str = field(default_factory=_password, repr=False)
     cache_redis_password: str = field(default_factory=_password, repr=False)
+    nats_passwords: dict[str, str] = field(default_factory=_nats_passwords, repr=False)
+    redis_passwords: dict[str, str] = field(default_factory=_redis_passwords, repr=False)
+    cache_redis_passwords: dict[str, str] = field(default_factory=_cache_redis_passwords, repr=False)
     byok_encryption_key: str = field(default_factory=_fernet_key, repr=False)
     jwt_private_key: str = field(default_factory=_signing_key, repr=False)
     service_tokens: dict[str, str] = field(default_factory=_service_tokens, repr=False)

@@ -107,6 +107,7 @@ class Runner:
             cache_redis_url=self._urls["CACHE_REDIS_URL"],
             ports=ports,
             gateway_host=self._settings.gateway_host,
+            own=frozenset(server.variable for server in self._own),
         )
         return Environments(self._caller, self._settings, secrets, addresses, self._home)
 

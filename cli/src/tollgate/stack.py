@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from common.contracts.privileges import OPERATOR
 from common.contracts.topology import Service
 from common.servers.child import Child, start_child
 from common.servers.nats import start_nats
@@ -70,8 +70,9 @@ def own_servers(given: Mapping[str, str], home: Home, secrets: Secrets, ports: M
         home.state / "nats",
         port=ports["nats"],
         monitoring_port=ports["nats-monitoring"],
-        user="tollgate",
+        user=OPERATOR,
         password=secrets.nats_password,
+        service_passwords=secrets.nats_passwords,
         log_path=home.log_of("nats"),
     )
     postgres = partial(
@@ -82,8 +83,24 @@ def own_servers(given: Mapping[str, str], home: Home, secrets: Secrets, ports: M
         log_path=home.log_of("postgres"),
         database=DATABASE,
     )
-    redis = partial(_redis, home, "redis", ports["redis"], secrets.redis_password, persistent=True)
-    cache = partial(_redis, home, "cache-redis", ports["cache-redis"], secrets.cache_redis_password, persistent=False)
+    redis = partial(
+        start_redis,
+        home.state / "redis",
+        port=ports["redis"],
+        password=secrets.redis_password,
+        service_passwords=secrets.redis_passwords,
+        log_path=home.log_of("redis"),
+        persistent=True,
+    )
+    cache = partial(
+        start_redis,
+        home.state / "cache-redis",
+        port=ports["cache-redis"],
+        password=secrets.cache_redis_password,
+        service_passwords=secrets.cache_redis_passwords,
+        log_path=home.log_of("cache-redis"),
+        persistent=False,
+    )
     every = (
         OwnServer("postgres", "DATABASE_URL", postgres),
         OwnServer("nats", "NATS_URL", nats),
@@ -107,11 +124,6 @@ def service_unit(service: Service, environments: Environments, home: Home) -> Un
         )
 
     return Unit(service.name, start_service, _GRACE_SECONDS.get(service.name, _OTHERS_GRACE_SECONDS))
-
-
-def _redis(home: Home, name: str, port: int, password: str, *, persistent: bool) -> RunningServer:
-    folder: Path = home.state / name
-    return start_redis(folder, port=port, password=password, log_path=home.log_of(name), persistent=persistent)
 
 
 def _asked_ports(caller: Mapping[str, str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,8 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from common.contracts.logins import nats_variable, redis_variable
+from common.contracts.privileges import OPERATOR
 from common.contracts.topology import SERVICES
 from common.servers.private_file import write_private
 
@@ -38,14 +40,6 @@ KEPT = "kept"
 _TABLE = "secrets.json"
 _ENV = "env"
 _VARIABLE = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
-
-# The runner hands these to every service; who does not read them must not have them either.
-_UNREAD: Mapping[str, frozenset[str]] = {
-    "billing": frozenset({"CACHE_REDIS_URL"}),
-    "catalog-sync": frozenset({"REDIS_URL"}),
-    "keyvault": frozenset({"CACHE_REDIS_URL"}),
-    "analytics": frozenset({"CACHE_REDIS_URL", "REDIS_URL"}),
-}
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CREATED, _OK, _NOT_FOUND, _CONFLICT = 201, 200, 404, 409
@@ -85,9 +79,12 @@ def variables_of(secrets: Secrets) -> dict[str, dict[str, str]]:
     }
     found = {
         "postgres": {"POSTGRES_PASSWORD": secrets.postgres_password},
-        "nats": {"NATS_PASSWORD": secrets.nats_password},
-        "redis": {"REDIS_PASSWORD": secrets.redis_password},
-        "cache-redis": {"REDIS_PASSWORD": secrets.cache_redis_password},
+        "nats": {"NATS_PASSWORD": secrets.nats_password, **_named(secrets.nats_passwords, nats_variable)},
+        "redis": {"REDIS_PASSWORD": secrets.redis_password, **_named(secrets.redis_passwords, redis_variable)},
+        "cache-redis": {
+            "REDIS_PASSWORD": secrets.cache_redis_password,
+            **_named(secrets.cache_redis_passwords, redis_variable),
+        },
         "migrate": {"DATABASE_URL": addresses.database_url, **role_urls},
         "provision": {"NATS_URL": addresses.nats_url},
         "seed": {"TOLLGATE_ADMIN_PASSWORD": secrets.admin_password, "TOLLGATE_DEMO_PASSWORD": secrets.demo_password},
@@ -97,7 +94,7 @@ def variables_of(secrets: Secrets) -> dict[str, dict[str, str]]:
         own = {
             variable: value
             for variable, value in environments.of(service).items()
-            if any(secret in value for secret in values) and variable not in _UNREAD.get(service.name, ())
+            if any(secret in value for secret in values)
         }
         found |= {service.name: own} if own else {}
     return found
@@ -202,11 +199,16 @@ def _addresses(secrets: Secrets) -> Addresses:
     # No password needs quoting: they are drawn from the alphabet of URLs.
     return Addresses(
         database_url=f"postgresql://postgres:{secrets.postgres_password}@postgres:5432/{DATABASE}",
-        nats_url=f"nats://tollgate:{secrets.nats_password}@nats:4222",
+        nats_url=f"nats://{OPERATOR}:{secrets.nats_password}@nats:4222",
         redis_url=f"redis://:{secrets.redis_password}@redis:6379/0",
         cache_redis_url=f"redis://:{secrets.cache_redis_password}@cache-redis:6379/0",
         ports={service.name: service.port for service in STARTED},
+        own=frozenset({"NATS_URL", "REDIS_URL", "CACHE_REDIS_URL"}),
     )
+
+
+def _named(passwords: Mapping[str, str], variable: Callable[[str], str]) -> dict[str, str]:
+    return {variable(service): password for service, password in passwords.items()}
 
 
 def _texts(table: Mapping[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from common.bus.connect import Bus, connect
 from common.bus.consume import BatchConsumer, ConsumerMetrics, Handle, start_broker
 from common.bus.mirror import Mirror
+from common.contracts.privileges import inbox_of
 from common.contracts.topology import SESSIONS_BUCKET, USAGE, consumer_of
 from common.http.app import Check
 from common.http.sessions import Sessions
@@ -100,6 +101,7 @@ async def open_backbone(
     sessions, tasks = Sessions(), Tasks()
     broker = NatsBroker(
         settings.nats_url,
+        inbox_prefix=inbox_of(name),
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
         logger=structlog.get_logger("consumer"),

@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from nats.aio.client import Client
 
+from common.contracts.privileges import inbox_of
+
 log = structlog.get_logger()
 
 _CONNECT_SECONDS = 2
@@ -53,7 +55,10 @@ class Bus:
 
 
 async def connect(url: str, name: str, **options: Any) -> Bus:
-    """Connect; raises TimeoutError, OSError or nats.errors.Error when the server cannot be reached within 10 s."""
+    """Connect; answers go to inboxes of `name`, which no other user may hear.
+
+    Raises TimeoutError, OSError or nats.errors.Error when the server cannot be reached within 10 s.
+    """
     client = Client()
     bus = Bus(client)
 
@@ -68,6 +73,7 @@ async def connect(url: str, name: str, **options: Any) -> Bus:
         await client.connect(
             url,
             name=name,
+            inbox_prefix=inbox_of(name),
             connect_timeout=_CONNECT_SECONDS,
             reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # a float works and is wanted
             max_reconnect_attempts=-1,

@@ -35,6 +35,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from common.bus.connect import Bus
 from common.contracts.envelope import MESSAGE_ID_HEADER
+from common.contracts.privileges import inbox_of
 from common.contracts.topology import Consumer
 
 log = structlog.get_logger()
@@ -120,6 +121,7 @@ class BatchConsumer:
             durable=self._row.service,
             pull_sub=PullSub(batch_size=self._row.batch, timeout=_COLLECT_SECONDS, batch=True),
             ack_policy=AckPolicy.MANUAL,
+            inbox_prefix=f"{inbox_of(self._row.service)}.".encode(),
             decoder=_undecoded,
             title=f"{self._row.service}:{self._row.stream}",
         )

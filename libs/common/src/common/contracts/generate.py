@@ -1,7 +1,7 @@
 """`python -m common.contracts.generate [--check]`: what the code says of itself, as files.
 
-Writes the golden JSON Schemas and examples of every event, the page about them, `.env.example`, and in the compose file
-the lines that pass providers' keys on. With `--check` it
+Writes the golden JSON Schemas and examples of every event, the page about them, `.env.example`, the users of servers in
+containers, and in the compose file the lines that pass providers' keys on. With `--check` it
 writes nothing, names what differs and exits with 1: a contract changes by a commit that shows it, never on the side.
 Settings are found by the table of services; they are imported by name here, since common knows no service.
 """
@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from common.contracts import page
 from common.contracts.events import EVENTS
+from common.contracts.logins import nats_users_file, redis_users_file
 from common.contracts.schemas import schema_of
 from common.contracts.topology import SERVICES, Service
 from common.providers.registry import PROVIDERS
@@ -27,6 +28,7 @@ GOLDEN = Path("libs/common/contracts")
 PAGE = Path("docs/contracts.md")
 EXAMPLE_OF_SETTINGS = Path(".env.example")
 COMPOSE = Path("docker-compose.yml")
+DOCKER = Path("deploy/docker")
 
 _KEYS = re.compile(r"(?P<head>^ *# provider keys: .*\n)(?:.*\n)*?(?P<tail>^ *# end of provider keys\n)", re.MULTILINE)
 
@@ -52,6 +54,9 @@ def generated() -> dict[Path, str]:
             made[folder / f"example-{name}.json"] = _json(example)
     made[PAGE] = page.render()
     made[EXAMPLE_OF_SETTINGS] = _HEAD_OF_SETTINGS + example_of(settings_classes())
+    made[DOCKER / "nats-users.conf"] = nats_users_file()
+    made[DOCKER / "redis-users.conf"] = redis_users_file("redis")
+    made[DOCKER / "cache-redis-users.conf"] = redis_users_file("cache-redis")
     return made
 
 

@@ -7,9 +7,11 @@ acknowledges first and syncs every two minutes). Streams and buckets are `provis
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from common.contracts.logins import nats_authorization
 from common.servers.binaries import NATS, find
 from common.servers.child import start_child, wait_ready
 from common.servers.ports import free_port, require_free
@@ -30,18 +32,22 @@ def start_nats(
     user: str,
     password: str,
     log_path: Path,
+    service_passwords: Mapping[str, str] | None = None,
     monitoring_port: int | None = None,
     durable: bool = True,
     deadline_seconds: float = 30.0,
 ) -> RunningServer:
     """Start the server with its streams in `data_dir`; the monitoring port (loopback) is drawn when not given.
 
-    User and password must need no quoting in a URL: nats-py takes them from there as they stand.
+    User and password must need no quoting in a URL: nats-py takes them from there as they stand. This user may do
+    everything; a service with a password gets a user of its own that may do what the table of privileges says.
     """
     program = find(NATS)
     watch_port = monitoring_port or free_port({port})
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config = write_private(data_dir / "nats.conf", _config(data_dir, port, watch_port, user, password, durable=durable))
+    users = nats_authorization(user, password, service_passwords or {})
+    settings = _config(data_dir, port, watch_port, durable=durable)
+    config = write_private(data_dir / "nats.conf", settings + users)
     require_free(port, "nats")
     child = start_child("nats", [str(program.path), "-c", str(config)], env=SERVER_ENV, log_path=log_path)
     wait_ready(child, lambda: _is_healthy(watch_port), deadline_seconds=deadline_seconds)
@@ -54,7 +60,7 @@ def start_nats(
     )
 
 
-def _config(data_dir: Path, port: int, monitoring_port: int, user: str, password: str, *, durable: bool) -> str:
+def _config(data_dir: Path, port: int, monitoring_port: int, *, durable: bool) -> str:
     # JSON strings are valid strings of the server's configuration language.
     text = json.dumps
     sync = "always" if durable else "2m"
@@ -67,10 +73,6 @@ jetstream {{
   sync_interval: {sync}
   max_file_store: {MAX_STORED_BYTES}
   max_memory_store: {MAX_MEMORY_BYTES}
-}}
-authorization {{
-  user: {text(user)}
-  password: {text(password)}
 }}
 """
 

@@ -7,9 +7,12 @@ Which keys live where is the services' business.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from common.contracts.logins import redis_user_lines
+from common.contracts.privileges import RedisServer
 from common.servers.binaries import REDIS, find
 from common.servers.child import start_child, wait_ready
 from common.servers.ports import require_free
@@ -27,15 +30,21 @@ def start_redis(
     password: str,
     log_path: Path,
     persistent: bool,
+    service_passwords: Mapping[str, str] | None = None,
     durable: bool = True,
     deadline_seconds: float = 30.0,
 ) -> RunningServer:
-    """Start the server on `data_dir`. Persistent: every write is synced before its answer (else: each second)."""
+    """Start the server on `data_dir`. Persistent: every write is synced before its answer (else: each second).
+
+    The password is the default user's, who may do everything; a service with a password of its own gets a user that may
+    do what the table of privileges says.
+    """
     program = find(REDIS)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     kind = (*_MONEY, f"appendfsync {'always' if durable else 'everysec'}") if persistent else _CACHE
-    config = write_private(data_dir / "redis.conf", _config(data_dir, port, password, kind))
-    name = "redis" if persistent else "cache-redis"
+    name: RedisServer = "redis" if persistent else "cache-redis"
+    users = tuple(redis_user_lines(name, service_passwords or {}))
+    config = write_private(data_dir / "redis.conf", _config(data_dir, port, password, (*kind, *users)))
     require_free(port, name)
     child = start_child(name, [str(program.path), str(config)], env=SERVER_ENV, log_path=log_path)
     wait_ready(child, lambda: _answers(port, password), deadline_seconds=deadline_seconds)
