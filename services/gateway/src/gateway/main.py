@@ -30,7 +30,10 @@ from gateway.api.app import App
 from gateway.api.client import Receive, Scope, Send
 from gateway.api.doors import Doors, Plans
 from gateway.api.protocol import ClientProtocol
+from gateway.api.responses_door import ResponsesDoor
+from gateway.asides import Asides
 from gateway.cache.sealed import SealedCache
+from gateway.cache.stored import StoredResponses
 from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
 from gateway.counts import Counts
@@ -55,6 +58,7 @@ from gateway.routing.health import Health
 from gateway.routing.personal import PersonalPlans
 from gateway.routing.plan import Planner
 from gateway.settings import GatewaySettings
+from gateway.stored_responses import Conversations
 from gateway.upstream.client import ClientLimits, Deadlines, UpstreamClient
 from gateway.upstream.guard import guarded
 from gateway.upstream.keyvault import KeyvaultDoor
@@ -118,6 +122,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         health=health,
     )
     cached = CachedCalls(pipeline, cache, clock)
+    asides = Asides(upstream, pipeline.deadlines, clock, settings.max_answer_bytes)
     reaper = Reaper(limiter, recorder, catalog, clock, _SOURCE)
     writer = CallLogWriter()
     counts = Counts(
@@ -160,6 +165,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         plans=Plans(planner, settings.cache_model_size, settings.cache_model_ttl),
         personal=PersonalPlans(planner, credentials.own),
         calls=cached,
+        asides=asides,
         health=health,
         recorder=recorder,
         counts=counts,
@@ -170,6 +176,9 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     )
     app = App(
         doors=doors,
+        responses=ResponsesDoor(
+            doors, Conversations(StoredResponses(cache)), asides, openai_codes=settings.error_codes == "openai"
+        ),
         edge=Edge(
             internal,
             {

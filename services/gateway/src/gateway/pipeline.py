@@ -372,7 +372,7 @@ def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outg
     """The request in the provider's language. Raises ProviderFailed when it cannot be said in it, or not all of it and
     the client wants all or nothing."""
     request, provider = call.request, deployment.provider
-    call.wire, members, lost = call.spoken_to(provider)
+    call.wire, members, lost = call.spoken_to(deployment)
     outgoing = call.wire.encode_request(members, provider, deployment.model_name, output_tokens, request.streamed)
     dropped = call.log.dropped_params = (*lost, *outgoing.dropped)
     if dropped:

@@ -5,18 +5,20 @@ Holds the call's state and what can be read off it; what happens to it, and when
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from common.bounds import FREE, bound, default_output, input_bound
 from common.pricing import Price
-from common.providers.registry import ProviderRow
+from common.providers.registry import Wire as WireName
 from common.usage import NOTHING, Usage
 
+from gateway.api import messages, responses
 from gateway.api.chat import ChatRequest
 from gateway.api.client import Client
-from gateway.api.messages import as_chat
 from gateway.charging import likely_tokens
 from gateway.limits.limiter import Claim
 from gateway.limits.terms import Terms
@@ -25,6 +27,11 @@ from gateway.providers.languages import RELAYED, WIRES
 from gateway.providers.wire import Identity, Members, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
+
+_AS_CHAT: Mapping[WireName, Callable[[Members], tuple[Members, tuple[str, ...]]]] = MappingProxyType(
+    {"anthropic": messages.as_chat, "responses": responses.as_chat}
+)
+"""How requests in other words than chat's are said in chat's."""
 
 
 @dataclass(slots=True)
@@ -56,17 +63,20 @@ class Running:
         """Output tokens that the client has got so far."""
         return self.decoder.delivered_tokens() if self.decoder is not None else 0
 
-    def spoken_to(self, provider: ProviderRow) -> tuple[Wire, Members, tuple[str, ...]]:
-        """The wire that a provider is spoken to in, the request in the words that it translates from, and what is lost
+    def spoken_to(self, deployment: Deployment) -> tuple[Wire, Members, tuple[str, ...]]:
+        """The wire that a deployment is spoken to in, the request in the words that it translates from, and what is lost
         before it. Who speaks the provider's own wire is relayed. Raises ProviderFailed for what cannot be said."""
         request = self.request
         if request.operation is not None:
-            return request.operation.wire(request.members, provider), request.members, ()
+            return request.operation.wire(request.members, deployment.provider), request.members, ()
         if request.dialect == "openai":
-            return WIRES[provider.wire], request.members, ()
-        relayed = RELAYED[provider.wire] if provider.wire == request.dialect else None
-        self.client.is_relayed(is_so=relayed is not None)
-        return (relayed, request.members, ()) if relayed else (WIRES[provider.wire], *as_chat(request.members))
+            return WIRES[deployment.wire], request.members, request.lost
+        relay = RELAYED[request.dialect]
+        is_relayed = relay.leads_to(deployment.provider)
+        self.client.is_relayed(is_so=is_relayed)
+        if is_relayed:
+            return relay.wire, request.members, ()
+        return WIRES[deployment.wire], *_AS_CHAT[request.dialect](request.members)
 
     def has_to_stand(self) -> bool:
         """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""

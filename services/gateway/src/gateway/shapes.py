@@ -57,6 +57,7 @@ REFUSALS: Mapping[str, RefusalRow] = MappingProxyType(
         "credential_not_found": RefusalRow(400, "no such credential of yours"),
         "credential_inactive": RefusalRow(400, "this credential is not active"),
         "credential_unusable": RefusalRow(400, "this credential is for {}"),
+        "response_not_found": RefusalRow(404, "no such response: {}"),
         "invalid_request": RefusalRow(400, "{}"),
         "request_too_large": RefusalRow(413, "the body is larger than {} bytes"),
         "unknown_url": RefusalRow(404, "no such URL: {}"),

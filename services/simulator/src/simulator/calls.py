@@ -109,7 +109,7 @@ class Calls:
         else:
             is_new = prepared.answer is None
             answer = self._write(wire, connection, prepared)
-            if is_new:
+            if is_new and wire.kept_as:
                 self._prepared.keep(wire.kept_as, body, prepared)
             record.prompt_tokens, record.cached_tokens = answer.prompt_tokens, answer.cached_tokens
             if prepared.plan is None:

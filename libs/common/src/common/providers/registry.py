@@ -6,13 +6,14 @@ of the row, so that code asks for the flag and never for the provider's name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-Wire = Literal["openai", "anthropic", "gemini", "cohere", "bedrock"]
+Wire = Literal["openai", "anthropic", "gemini", "cohere", "bedrock", "responses"]
 """The languages that providers speak; each is one module of the gateway."""
 
 Capability = Literal[
@@ -61,6 +62,8 @@ NEEDS_NO_KEY = "needs_no_key"
 """May be called without a credential: somebody's own machine."""
 NO_SAMPLING = "no_sampling"
 """Refuses temperature and its like."""
+HAS_RESPONSES = "has_responses"
+"""Speaks OpenAI's Responses API beside chat."""
 
 FLAGS_OF_HEADERS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {("anthropic-version", "2026-10-21"): frozenset({NO_SAMPLING})}
@@ -100,6 +103,7 @@ _ROWS = (
             "transcription",
             "translation",
         ),
+        flags=frozenset({HAS_RESPONSES}),
     ),
     ProviderRow(
         type="anthropic",
@@ -172,7 +176,7 @@ _ROWS = (
         probe_path="/key",  # its list of models is open to everybody
         key_url="https://openrouter.ai/settings/keys",
         genai_prices_id="openrouter",
-        flags=frozenset({MAX_TOKENS_ONLY}),
+        flags=frozenset({MAX_TOKENS_ONLY, HAS_RESPONSES}),
         capabilities=("chat", "completion", "embeddings"),
     ),
     _openai(
@@ -183,7 +187,7 @@ _ROWS = (
         key_url="https://platform.deepseek.com/api_keys",
         genai_prices_id="deepseek",
         makes=("deepseek",),
-        flags=frozenset({MAX_TOKENS_ONLY}),
+        flags=frozenset({MAX_TOKENS_ONLY, HAS_RESPONSES}),
     ),
     ProviderRow(
         type="cohere",
@@ -220,6 +224,7 @@ _ROWS = (
         key_url="https://portal.azure.com",
         genai_prices_id="azure",
         capabilities=("chat", "completion", "embeddings", "image", "speech", "transcription", "translation"),
+        flags=frozenset({HAS_RESPONSES}),
     ),
     _openai(
         type="xai",
@@ -229,7 +234,7 @@ _ROWS = (
         key_url="https://console.x.ai",
         genai_prices_id="x-ai",
         makes=("grok-",),
-        flags=frozenset({REFUSES_KEYS_WITH_400}),
+        flags=frozenset({REFUSES_KEYS_WITH_400, HAS_RESPONSES}),
         capabilities=("chat", "image"),
     ),
     _openai(
@@ -300,6 +305,17 @@ _ROWS = (
 
 PROVIDERS: Mapping[str, ProviderRow] = MappingProxyType({row.type: row for row in _ROWS})
 """Every provider that can be called, by type."""
+
+
+_ONLY_RESPONSES = re.compile(
+    r"(?:o[13]-pro|gpt-[5-9](?:\.\d+)?(?:-pro|-codex)|codex-mini|o[34](?:-mini)?-deep-research|computer-use)"
+)
+"""How names of models begin that can be called by the Responses API alone."""
+
+
+def wire_for(row: ProviderRow, model: str) -> Wire:
+    """The wire that a provider is spoken to in for a model: its own, but where the model knows another alone."""
+    return "responses" if HAS_RESPONSES in row.flags and _ONLY_RESPONSES.match(model) else row.wire
 
 
 def makers_of(model: str) -> frozenset[str]:

@@ -19,6 +19,7 @@ from gateway.api.doors import Doors
 from gateway.api.health import PATH as HEALTH_PATH
 from gateway.api.health import show_health
 from gateway.api.operations import OPERATIONS
+from gateway.api.responses_door import ResponsesDoor
 from gateway.api.voices import message_error
 from gateway.counts import Counts
 from gateway.edge import MAX_BODY_BYTES, Edge, target_of
@@ -33,7 +34,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
 
-_BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens", *OPERATIONS})
+_BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens", "/responses", *OPERATIONS})
 
 Handler = Callable[[Client, str], Awaitable[None]]
 
@@ -43,6 +44,7 @@ class App:
     """The ASGI callable; `checks` say whether the gateway is ready."""
 
     doors: Doors
+    responses: ResponsesDoor
     edge: Edge
     once: Once
     standings: Health
@@ -125,6 +127,14 @@ class App:
         elif inner == "/messages/count_tokens":
             self._let_in(method, client)
             await self.doors.count_tokens(client)
+        elif inner == "/responses":
+            self._let_in(method, client)
+            await self.responses.make(client)
+        elif inner == "/responses/input_tokens":
+            self._let_in(method, client)
+            await self.responses.count_tokens(client)
+        elif inner.startswith("/responses/"):
+            await self.responses.kept(method, inner[len("/responses/") :], client)
         elif inner == "/models" or inner.startswith("/models/"):
             if method not in ("GET", "HEAD"):
                 raise Refusal("method_not_allowed", f"{method} {client.path[:200]}")
@@ -195,7 +205,7 @@ def _inner(path: str) -> str | None:
     for prefix in _PREFIXES:
         if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
             return path[len(prefix) :]
-    return path if path in _BARE or path.startswith("/models/") else None
+    return path if path in _BARE or path.startswith(("/models/", "/responses/")) else None
 
 
 def _what(scope: Scope) -> bytes:

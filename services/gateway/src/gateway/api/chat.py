@@ -79,6 +79,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     `dialect`: the wire whose words `members` are; `headers`: header lines of the client's for a provider of that wire.
     `operation`: what is asked for, where that is not chat; then `inputs` are texts that may each be as long as the model
     allows, `units` the most that is counted otherwise than in tokens, and `likely` what it uses where nobody says.
+    `lost`: names of what was asked in other words and is not among the members.
     """
 
     members: Members
@@ -96,6 +97,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     inputs: int = 1
     units: Mapping[str, int] | None = None
     likely: Usage | None = None
+    lost: tuple[str, ...] = ()
 
 
 def parse_chat(body: bytes) -> ChatRequest:

@@ -63,6 +63,7 @@ class Client:
         "line",
         "outlives",
         "path",
+        "query",
         "request_id",
         "standing",
         "status",
@@ -76,6 +77,7 @@ class Client:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
         self.line: Line = scope["extensions"][LINE]
+        self.query: bytes = scope["query_string"]
         self.request_id = request_id
         self.extra_headers: list[Header] = [(b"x-request-id", request_id.encode())]
         self.is_gone = False

@@ -17,7 +17,9 @@ from gateway.api.client import Client
 from gateway.api.messages import parse_messages
 from gateway.api.models import list_messages_models, list_models, may_use, one_model
 from gateway.api.operations import OPERATIONS
+from gateway.api.responses import parse_chat_from_responses
 from gateway.api.voices import MessagesVoice
+from gateway.asides import Asides
 from gateway.cached_calls import CachedCalls
 from gateway.callog import CallLogWriter
 from gateway.charging import likely_tokens
@@ -32,7 +34,6 @@ from gateway.routing.plan import Plan, Planner
 from gateway.routing.tiers import within
 from gateway.running import Running
 from gateway.shapes import Refusal
-from gateway.token_counts import count_tokens
 from gateway.upstream.client import header_block
 
 log = structlog.get_logger()
@@ -83,6 +84,7 @@ class Doors:
     plans: Plans
     personal: PersonalPlans
     calls: CachedCalls
+    asides: Asides
     recorder: Recorder
     counts: Counts
     writer: CallLogWriter
@@ -97,8 +99,8 @@ class Doors:
         """`POST /v1/chat/completions`"""
         began = self.clock.monotonic()
         key = self.identify(client)
-        request = parse_chat(await client.body(self.max_body_bytes, _BODY_SECONDS))
-        await self._run(await self._begin(client, key, request, began), "/v1/chat/completions")
+        request = _chat_in(await client.body(self.max_body_bytes, _BODY_SECONDS))
+        await self.run(await self.begin(client, key, request, began), "/v1/chat/completions")
 
     async def messages(self, client: Client) -> None:
         """`POST /v1/messages`"""
@@ -107,14 +109,14 @@ class Doors:
         client.speak(MessagesVoice())
         body = await client.body(self.max_body_bytes, _BODY_SECONDS)
         request = parse_messages(body, _of_the_dialect(client.headers))
-        await self._run(await self._begin(client, key, request, began), "/v1/messages")
+        await self.run(await self.begin(client, key, request, began), "/v1/messages")
 
     async def operate(self, client: Client, path: str) -> None:
         """`POST` of one of `OPERATIONS`: one request, one answer, priced and limited like any call."""
         began = self.clock.monotonic()
         key = self.identify(client)
         request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS), client.headers)
-        await self._run(await self._begin(client, key, request, began), f"/v1{path}")
+        await self.run(await self.begin(client, key, request, began), f"/v1{path}")
 
     async def count_tokens(self, client: Client) -> None:
         """`POST /v1/messages/count_tokens`: the provider's own count where it speaks this dialect, else an estimate.
@@ -123,9 +125,8 @@ class Doors:
         key = self.identify(client)
         body = await client.body(self.max_body_bytes, _BODY_SECONDS)
         request = parse_messages(body, _of_the_dialect(client.headers), is_counted_only=True)
-        call = await self._begin(client, key, request, began)
-        pipeline = self.calls.pipeline
-        counted = await count_tokens(call, pipeline.upstream, pipeline.deadlines, self.clock)
+        call = await self.begin(client, key, request, began)
+        counted = await self.asides.count_tokens(call, "/count_tokens")
         await client.answer(200, counted or b'{"input_tokens":%d}' % likely_tokens(request.text_bytes))
 
     async def models(self, client: Client, name: str) -> None:
@@ -174,17 +175,13 @@ class Doors:
         )
         self.recorder.offer(event_id, subject, event)
 
-    async def _begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
+    async def begin(self, client: Client, key: ApiKey, request: ChatRequest, began: float) -> Running:
+        """A call that its key may make, with the deployments that may answer it. Raises Refusal."""
         if not may_use(key, request.model):
             raise Refusal(
                 "model_not_allowed", f"the key does not allow {request.model}", param="model", model=request.model
             )
-        chosen = client.headers.get(CREDENTIAL_HEADER)
-        if chosen is not None or self.personal.concerns(key.user_id):
-            named = chosen.decode("latin-1") if chosen is not None else None
-            plan = await self.personal.plan(key.user_id, request.model, named)
-        else:
-            plan = self.plans.plan(request.model)
+        plan = await self.plan(client, key, request.model)
         if plan is None:
             raise Refusal("model_not_found", request.model, param="model", model=request.model)
         if not plan.deployments:
@@ -216,7 +213,16 @@ class Doors:
         )
         return Running(request, client, self.terms.of(key), plan, record, [], [], began)
 
-    async def _run(self, call: Running, route: str) -> None:
+    async def plan(self, client: Client, key: ApiKey, name: str) -> Plan | None:
+        """Where a name leads for a caller; None when there is no such model. Raises Refusal."""
+        chosen = client.headers.get(CREDENTIAL_HEADER)
+        if chosen is not None or self.personal.concerns(key.user_id):
+            named = chosen.decode("latin-1") if chosen is not None else None
+            return await self.personal.plan(key.user_id, name, named)
+        return self.plans.plan(name)
+
+    async def run(self, call: Running, route: str) -> None:
+        """Answer a call."""
         try:
             await self.calls.run(call)
         finally:
@@ -236,6 +242,17 @@ def _shown_secret(headers: dict[bytes, bytes]) -> bytes | None:
     if scheme.lower() == b"bearer" and bearer.strip():
         return bearer.strip()
     return headers.get(b"x-api-key") or headers.get(b"api-key") or headers.get(b"x-goog-api-key") or None
+
+
+def _chat_in(body: bytes) -> ChatRequest:
+    """A chat request; some clients send the body of a response's instead. Raises Refusal."""
+    try:
+        return parse_chat(body)
+    except Refusal as refusal:
+        found = parse_chat_from_responses(body) if refusal.param == "messages" else None
+        if found is None:
+            raise
+        return found
 
 
 def _of_the_dialect(headers: dict[bytes, bytes]) -> bytes:

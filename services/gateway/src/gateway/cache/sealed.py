@@ -61,6 +61,14 @@ class SealedCache:
         """Take a name for `owner`, at most for so long; False when somebody has it."""
         return await self._ask("SET", name, owner, "NX", "PX", int(seconds * 1000)) is not None
 
+    async def rotate(self, name: str, entry: str, most: int, seconds: float) -> str | None:
+        """Put an entry's name down as the latest of a circle of so many; the one whose turn it was, and is over."""
+        count = int(await self._ask("INCR", name) or 0)
+        milliseconds = int(seconds * 1000)
+        await self._ask("PEXPIRE", name, milliseconds)
+        before = await self._ask("SET", f"{name}:{count % most}", entry, "GET", "PX", milliseconds)
+        return before.decode() if before is not None else None
+
     async def drop(self, name: str) -> None:
         """Forget an entry."""
         await self._ask("DEL", name)

@@ -6,6 +6,7 @@ name. Content that it has no word for is never left out: `untranslatable` says s
 
 from __future__ import annotations
 
+import abc
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -201,7 +202,7 @@ def message_of(deltas: list[dict[str, Any]]) -> dict[str, Any]:
     return message
 
 
-class ChatStream:
+class ChatStream(abc.ABC):
     """What decoders of translated streams share: framing, failures, and chunks as clients know them.
 
     A wire's own decoder reads one event at a time in `read_event`, gives back the chunks for it (`chunk`), and sets
@@ -238,13 +239,13 @@ class ChatStream:
         """What the client sees of one event."""
         return self.read_event(name, msgspec.json.decode(data))
 
+    @abc.abstractmethod
     def read_event(self, name: bytes, told: Any) -> bytes:
         """The chunks for one event of the provider. Raises ProviderFailed."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def usage(self) -> Usage | None:
         """What the provider reported."""
-        raise NotImplementedError
 
     def feed(self, piece: bytes) -> bytes:
         """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""

@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, ProviderSnapshot
 from common.providers.auth import AUTH_SCHEMES, Signer, signer_of
-from common.providers.registry import FLAGS_OF_HEADERS, NEEDS_NO_KEY, PROVIDERS, ProviderRow, makers_of
+from common.providers.registry import (
+    FLAGS_OF_HEADERS,
+    NEEDS_NO_KEY,
+    PROVIDERS,
+    ProviderRow,
+    Wire,
+    makers_of,
+    wire_for,
+)
 from common.secret import Secret
 
 from gateway.mirrors.catalog import Catalog, Model
@@ -24,7 +32,8 @@ from gateway.upstream.client import Origin, header_block, split_url
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One callable place: provider, model, credential, with all that can be prepared ahead of a call."""
+    """One callable place: provider, model, credential, with all that can be prepared ahead of a call. `wire`: what it is
+    spoken to in."""
 
     provider: ProviderRow
     provider_id: str
@@ -37,6 +46,7 @@ class Deployment:
     sign: Signer | None = field(default=None, repr=False)
     priority: int = 0
     weight: int = 1
+    wire: Wire = "openai"
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -200,6 +210,7 @@ class Planner:
             sign=signer_of(row.auth, secret, origin.host_header.decode()),
             priority=place.priority,
             weight=place.weight,
+            wire=wire_for(row, model_name),
         )
 
 

@@ -36,13 +36,14 @@ async def open_attempt(
     clock: Clock,
     *,
     streamed: bool,
+    method: bytes = b"POST",
 ) -> UpstreamResponse:
     """Send a request; the answer, its status 200 and of the expected kind. Raises ProviderFailed."""
     target = deployment.path + outgoing.path.encode()
     headers = _with(deployment.headers, outgoing.headers) + b"x-client-request-id: %b\r\n" % request_id.encode()
     if deployment.sign is not None:
         headers += header_block(deployment.sign(target.decode(), outgoing.body, clock.now()))
-    request = UpstreamRequest(b"POST", deployment.origin, target, headers, outgoing.body)
+    request = UpstreamRequest(method, deployment.origin, target, headers, outgoing.body)
     try:
         response = await client.send(request, deadlines)
         if response.status != 200:

@@ -26,7 +26,7 @@ class Wire(Protocol):
 
     @property
     def kept_as(self) -> str:
-        """What a request's meaning depends on beside its body."""
+        """What a request's meaning depends on beside its body; "" where the same body is never answered alike."""
 
     @property
     def stream_type(self) -> bytes:

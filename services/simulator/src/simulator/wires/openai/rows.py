@@ -57,6 +57,8 @@ class Row:
     """Comment lines before a stream's first chunk."""
     has_filter_chunk: bool = False
     """A stream begins with a chunk without choices that reports on the prompt."""
+    responses: Literal["none", "stateless", "stored"] = "none"
+    """Whether it has the Responses API, too, and keeps responses when asked to."""
     lists_bare: bool = False
     """The models list is an array, not an object."""
     members: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +70,7 @@ _ROWS = (
         name="openai",
         prefixes=("/openai/v1",),
         models=("gpt-3.5-turbo", "gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "o3-mini", "gpt-5-mini"),
+        responses="stored",
         is_strict=True,
         usage="openai",
         sends_null_usage=True,
@@ -79,6 +82,7 @@ _ROWS = (
         name="azure",
         prefixes=("/azure/openai/v1", "/azure/v1", "/azure"),
         models=("gpt-4o", "gpt-4o-mini", "gpt-4.1"),
+        responses="stored",
         is_strict=True,
         errors="azure",
         usage="openai",
@@ -133,6 +137,7 @@ _ROWS = (
         name="openrouter",
         prefixes=("/openrouter/api/v1",),
         models=("openai/gpt-4o-mini", "anthropic/claude-3.5-sonnet", "meta-llama/llama-3.1-8b-instruct:free"),
+        responses="stateless",
         errors="openrouter",
         usage="openrouter",
         usage_place="after",
@@ -151,6 +156,7 @@ _ROWS = (
         name="deepseek",
         prefixes=("/deepseek", "/deepseek/v1"),
         models=("deepseek-chat", "deepseek-reasoner"),
+        responses="stateless",
         usage="deepseek",
         usage_place="last",
         sends_usage_unasked=True,
@@ -163,6 +169,7 @@ _ROWS = (
         name="xai",
         prefixes=("/xai/v1",),
         models=("grok-4", "grok-3-mini"),
+        responses="stored",
         errors="xai",
         usage="xai",
         sends_usage_unasked=True,

@@ -12,6 +12,9 @@ from simulator.wires.openai.operations import OPERATIONS
 from simulator.wires.openai.rows import Row
 from simulator.wires.openai.stream import StreamWriter
 from simulator.wires.openai.wire import OpenAIWire
+from simulator.wires.responses.shelf import Shelf
+from simulator.wires.responses.wire import PATH as RESPONSES
+from simulator.wires.responses.wire import ResponsesWire, counted, stored
 
 
 class OpenAISpeaker:
@@ -20,6 +23,7 @@ class OpenAISpeaker:
     def __init__(self, row: Row, streams: StreamWriter) -> None:
         self._row = row
         self._chat: Wire = OpenAIWire(row, streams)
+        self._shelf = Shelf()
         self.prefixes = row.prefixes
 
     @property
@@ -29,12 +33,18 @@ class OpenAISpeaker:
     def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
         if rest == "/chat/completions":
             return self._chat
+        if rest == RESPONSES and self._row.responses != "none":
+            return ResponsesWire(self._chat, self._shelf, stores=self._row.responses == "stored")
         return BesideChat(self._chat, rest, OPERATIONS[rest]) if rest in OPERATIONS else None
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         row = self._row
         if rest == "/chat/completions" or (rest.startswith("/models") and method not in ("GET", "HEAD")):
             raise Refusal(405, f"Method {method} is not allowed here.", kind="invalid_request_error")
+        if rest == f"{RESPONSES}/input_tokens" and method == "POST" and row.responses != "none":
+            return counted(self._shelf, row.name, sent)
+        if rest.startswith(f"{RESPONSES}/") and row.responses != "none":
+            return stored(self._shelf, method, rest)
         if rest == "/models":
             return models_body(row)
         if rest == "/key" and row.name == "openrouter":
