@@ -32,6 +32,8 @@ from keyvault.main import create_app
 from keyvault.settings import KeyvaultSettings
 from keyvault.store import users
 from nats.js.errors import KeyNotFoundError, NoKeysError
+from own_issuer import Browser, OwnIssuer
+from own_issuer import settings as settings_of_issuer
 
 GATEWAY_TOKEN = "gateway-service-token-for-tests-only"
 CATALOG_SYNC_TOKEN = "catalog-sync-service-token-for-tests-only"
@@ -164,13 +166,58 @@ async def vault(servers: Servers) -> AsyncIterator[Vault]:
 
     A module that uses it has no test that uses `start` or `alone`, which empty the servers.
     """
+    async with vault_on(servers) as shared:
+        yield shared
+
+
+@asynccontextmanager
+async def vault_on(servers: Servers, **settings: str) -> AsyncIterator[Vault]:
+    """The service with settings, over a database of its own."""
     database = TestDatabase(servers.database_url, f"test_{secrets.token_hex(6)}")
     await database.create()
     await provision(servers.nats_url)
     environment = environment_of(await database.service_url("keyvault"), servers.nats_url, servers.redis_url)
-    async with running(environment, database.owner_url, servers.redis_url) as shared:
+    async with running({**environment, **settings}, database.owner_url, servers.redis_url) as shared:
         yield shared
     await database.drop()
+
+
+@pytest.fixture
+def vault_with(servers: Servers) -> Callable[..., Any]:
+    """Runs the service over a database of its own within `async with vault_with(SETTING="value") as vault`."""
+    return lambda **settings: vault_on(servers, **settings)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def issuer() -> AsyncIterator[OwnIssuer]:
+    """An OpenID Connect issuer of our own, running."""
+    issuer = OwnIssuer()
+    async with serving(issuer.app) as url:
+        issuer.url = url
+        yield issuer
+
+
+@pytest_asyncio.fixture(scope="module")
+async def joined(servers: Servers, issuer: OwnIssuer) -> AsyncIterator[Vault]:
+    """The running service, to which people may sign in with that issuer; shared by the tests of a module."""
+    async with vault_on(servers, **dict(settings_of_issuer(issuer))) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture
+async def browser(joined: Vault) -> AsyncIterator[Browser]:
+    """A browser that was nowhere yet."""
+    async with httpx2.AsyncClient(base_url=joined.url, timeout=20) as client:
+        yield Browser(client)
+
+
+@pytest.fixture
+def somebody(issuer: OwnIssuer) -> dict[str, Any]:
+    """Whom the issuer takes the next who signs in for: nobody who was ever here."""
+    subject = uuid7()
+    issuer.claims = {"sub": subject, "email": f"{subject}@example.com", "email_verified": True, "name": "Ada"}
+    issuer.userinfo, issuer.forge, issuer.callback_extra = {}, None, {}
+    return issuer.claims
 
 
 @pytest_asyncio.fixture

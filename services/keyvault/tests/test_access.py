@@ -14,6 +14,13 @@ EXPECTED: dict[tuple[str, str], Access] = {
     ("POST", "/api/auth/logout"): "user",
     ("GET", "/api/auth/me"): "user",
     ("POST", "/api/auth/password"): "user",
+    ("GET", "/api/auth/oidc"): "anybody",
+    ("GET", "/api/auth/oidc/login"): "anybody",
+    ("GET", "/api/auth/oidc/callback"): "anybody",
+    ("POST", "/api/auth/oidc/link"): "user",
+    ("DELETE", "/api/auth/oidc/link"): "user",
+    ("POST", "/api/auth/oidc/logout"): "user",
+    ("POST", "/api/auth/oidc/backchannel-logout"): "anybody",
     ("GET", "/api/v1/users/me/llm-credentials"): "user",
     ("POST", "/api/v1/users/me/llm-credentials"): "user",
     ("POST", "/api/v1/users/me/llm-credentials/validate"): "user",
@@ -56,10 +63,10 @@ async def test_every_route_lets_in_whom_it_should_and_nobody_else(vault: Any) ->
     for (method, path), access in EXPECTED.items():
         asked = re.sub(r"\{\w+_id\}", "nobody", path.replace("{provider_type}", "openai"))
         # An impossible body: whoever is let in is told so (422, 400, 404), and nothing is changed.
-        body = None if method in ("GET", "DELETE") or path.endswith(("logout", "test")) else {"surprise": True}
+        body = None if method in ("GET", "DELETE") or path.endswith(("/logout", "test")) else {"surprise": True}
         nobody = await vault.call(method, asked, None, body)
         user = await vault.call(method, asked, await vault.person(), body)
-        by_admin = await vault.call(method, asked, admin if not path.endswith("logout") else await vault.admin(), body)
+        by_admin = await vault.call(method, asked, admin if not path.endswith("/logout") else await vault.admin(), body)
         refused = {"anybody": (False, False), "user": (True, False), "admin": (True, True)}[access]
         assert (nobody.status_code == 401, user.status_code == 403) == refused, (method, path)
         assert by_admin.status_code not in (401, 403, 500), (method, path, by_admin.text)

@@ -70,6 +70,9 @@ WRONG = [
     ("SIMULATOR_URL", "localhost:8090"),
     ("OPENAI_API_KEY", "sk with spaces"),
     ("TOLLGATE_ADMIN_EMAIL", "root@example.com"),
+    ("OIDC_ISSUER", "https://issuer.example.com"),
+    ("OIDC_TIER_VALUES", "gold=precious"),
+    ("OIDC_SCOPES", "email profile"),
 ]
 
 
@@ -83,6 +86,27 @@ def test_a_wrong_setting_is_named_in_one_line_without_its_value(
     assert line.startswith(name)
     assert "\n" not in line
     assert value is None or value not in line
+
+
+OIDC = {
+    "OIDC_ISSUER": "https://login.internal/realms/house",
+    "OIDC_CLIENT_ID": "tollgate",
+    "OIDC_REDIRECT_URL": "https://gateway.example.com/api/auth/oidc/callback",
+}
+
+
+def test_an_issuer_by_plain_http_must_be_allowed_by_name(settings_from: Any) -> None:
+    with pytest.raises(SettingsError, match="OIDC_ISSUER is wrong: should begin with https"):
+        settings_from(**{**OIDC, "OIDC_ISSUER": "http://login.internal"})
+    named = settings_from(**{**OIDC, "OIDC_ISSUER": "http://login.internal", "OIDC_ALLOWED_HOSTS": "login.internal"})
+    assert named.oidc_client is not None
+
+
+def test_what_claims_are_worth_is_read_from_settings(settings_from: Any) -> None:
+    settings = settings_from(**OIDC, OIDC_TIER_VALUES="a=b=enterprise, silver=starter", OIDC_ADMIN_VALUES="root, ops")
+    assert settings.oidc_claims.tier_values == {"a=b": "enterprise", "silver": "starter"}
+    assert settings.oidc_claims.admin_values == {"root", "ops"}
+    assert settings.oidc_rules.is_allowed("login.internal", 443)
 
 
 def test_a_short_admin_password_is_refused(settings_from: Any) -> None:

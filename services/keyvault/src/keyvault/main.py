@@ -26,7 +26,18 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from keyvault.api import audit, auth, credentials, encryption, keys, own_credentials, provider_keys, teams, users
+from keyvault.api import (
+    audit,
+    auth,
+    credentials,
+    encryption,
+    keys,
+    oidc,
+    own_credentials,
+    provider_keys,
+    teams,
+    users,
+)
 from keyvault.api.answers import Services
 from keyvault.consumers import audit_handler, usage_handler
 from keyvault.domain.accounts import User
@@ -34,10 +45,12 @@ from keyvault.domain.encryption import Keyring, UnknownMasterKey
 from keyvault.domain.tokens import TokenSigner, read_private_key
 from keyvault.flows import Keyvault, Means
 from keyvault.flows.deliveries import RecipientService
+from keyvault.flows.single_sign_on import Trusted
 from keyvault.jobs import Jobs
 from keyvault.metrics import KeyvaultMetrics
 from keyvault.probes import Probes
 from keyvault.settings import KeyvaultSettings
+from keyvault.sources.issuer import Issuer
 from keyvault.store import credentials as stored_credentials
 from keyvault.store.refusal_marks import RefusalMarks
 
@@ -68,7 +81,7 @@ def create_app(settings: KeyvaultSettings, clock: Clock | None = None) -> FastAP
             yield
 
     app = create_api(NAME, lifespan, registry)
-    for room in (auth, own_credentials, users, teams, keys, provider_keys, encryption, audit, credentials):
+    for room in (auth, oidc, own_credentials, users, teams, keys, provider_keys, encryption, audit, credentials):
         app.include_router(room.router)
     return app
 
@@ -95,7 +108,18 @@ async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, s
         is_signup_open=settings.signup == "open",
         rules=settings.url_rules,
         simulator_url=settings.simulator_url,
+        single_sign_on=await _single_sign_on(settings, clock, stack),
     )
+
+
+async def _single_sign_on(settings: KeyvaultSettings, clock: Clock, stack: AsyncExitStack) -> Trusted | None:
+    """The issuer that people may sign in with. It is asked when somebody does: it may be away when we start."""
+    who = settings.oidc_client
+    if who is None:
+        return None
+    client = await stack.enter_async_context(Issuer.client(settings.oidc_rules))
+    issuer = Issuer(client, clock, who, settings.oidc_client_secret)
+    return Trusted(issuer, who, settings.oidc_claims, is_signup_open=settings.oidc_signup == "open")
 
 
 def _service_tokens(settings: KeyvaultSettings) -> dict[RecipientService, Secret]:

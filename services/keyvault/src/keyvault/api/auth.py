@@ -77,7 +77,7 @@ async def log_in(body: LogIn, request: Request, response: Response, keyvault: Jo
         logins.labels(error.code).inc()
         raise
     logins.labels("ok").inc()
-    _set_cookie(response, session, request)
+    set_session_cookie(response, session, request)
     return _begun(session)
 
 
@@ -88,7 +88,7 @@ async def change_password(
     """Set another password; ends every session of the account and begins this one anew."""
     session, outbox_id = await keyvault.accounts.change_password(by, body.current_password, body.new_password)
     await told.wait(outbox_id)
-    _set_cookie(response, session, request)
+    set_session_cookie(response, session, request)
     return _begun(session)
 
 
@@ -102,7 +102,7 @@ async def log_out(
 ) -> None:
     """End this session, everywhere."""
     await told.wait(await keyvault.accounts.log_out(caller.user_id, caller.token_id, caller.expires_at))
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=not is_local(request))
+    clear_session_cookie(response, request)
 
 
 @router.get("/me")
@@ -119,7 +119,13 @@ def is_local(request: Request) -> bool:
     return name.lower() in _LOCAL_HOSTS
 
 
-def _set_cookie(response: Response, session: Session, request: Request) -> None:
+def clear_session_cookie(response: Response, request: Request) -> None:
+    """Let a browser forget its session."""
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=not is_local(request))
+
+
+def set_session_cookie(response: Response, session: Session, request: Request) -> None:
+    """Let a browser keep a session."""
     response.set_cookie(
         COOKIE,
         session.token.reveal(),

@@ -22,6 +22,7 @@ from keyvault.flows.provider_keys import ProviderKeys
 from keyvault.flows.refusals import Refusals
 from keyvault.flows.rewrapping import Rewrapping
 from keyvault.flows.sessions import SessionKeeping
+from keyvault.flows.single_sign_on import SingleSignOn, Trusted
 from keyvault.flows.snapshots import Snapshots
 from keyvault.flows.teams import Teams
 from keyvault.flows.users import Users
@@ -44,6 +45,7 @@ class Means:
     is_signup_open: bool
     rules: UrlRules
     simulator_url: str | None
+    single_sign_on: Trusted | None
 
 
 class Keyvault:
@@ -54,6 +56,7 @@ class Keyvault:
         self.refusals = Refusals(pool, clock, means.marks)
         self.accounts = Accounts(pool, clock, means.signer, Hashing(), is_signup_open=means.is_signup_open)
         self.users = Users(pool, clock, self.refusals)
+        self.single_sign_on = SingleSignOn(pool, clock, means.signer, self.users, means.single_sign_on)
         self.teams = Teams(pool, clock, self.refusals)
         self.sessions = SessionKeeping(pool, clock, means.signer)
         self.virtual_keys = VirtualKeys(pool, clock, self.refusals)

@@ -10,7 +10,7 @@ from common.postgres.outbox import add, removal, snapshot
 from common.postgres.pool import Pool
 
 from keyvault.domain.tokens import SESSION_SECONDS, TokenSigner
-from keyvault.store import sessions, users
+from keyvault.store import identities, sessions, users
 
 _MARGIN_SECONDS = 3600
 """Longer than clocks differ, and than a replica with the former key goes on signing."""
@@ -43,6 +43,7 @@ class SessionKeeping:
             tokens = await sessions.forget_revoked_tokens(connection, expired, _FORGOTTEN_AT_ONCE)
             user_ids = await users.forget_ended_sessions(connection, oldest)
             kids = await sessions.forget_signing_keys(connection, oldest)
+            await identities.forget_ended_logins(connection, expired)
             gone = [f"revoked.{token}" for token in tokens]
             gone += [f"user.{user_id}" for user_id in user_ids] + [f"key.{kid}" for kid in kids]
             await add(connection, [removal(SESSIONS_BUCKET.name, name) for name in gone])

@@ -97,6 +97,11 @@ async def update_password(connection: Connection, user_id: str, password_hash: s
     )
 
 
+async def end_sessions(connection: Connection, user_id: str, at: datetime) -> None:
+    """Write the end of earlier sessions."""
+    await connection.execute("UPDATE users SET sessions_not_before = $2, updated_at = $2 WHERE id = $1", user_id, at)
+
+
 async def with_limits(connection: Connection) -> list[str]:
     """Ids of the accounts that have a limit of their own."""
     rows = await connection.fetch(

@@ -1,79 +1,32 @@
 """keyvault's settings: where its servers are, the keys it signs and encrypts with, who may fetch secrets, the first admin.
 
 Each provider's usual variable (`OPENAI_API_KEY` and its like) is a setting, too: one field a row of the provider table,
-so that a new row needs nothing here.
+so that a new row needs nothing here. Kinds of values stand in `kinds`, single sign-on in `oidc`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from common.providers.auth import check_secret
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
-from common.settings import DatabaseServiceSettings, HttpUrl, Port, PostgresUrl, RedisUrl
+from common.settings import HttpUrl, Port, PostgresUrl, RedisUrl
 from common.urls import LOCAL_HOSTS, AllowedHosts, UrlRules, rules_of
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, create_model, field_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from keyvault.domain.accounts import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, InvalidEmail, clean_email
 from keyvault.domain.encryption import check_master_key
-from keyvault.domain.tokens import read_private_key
-
-MIN_SERVICE_TOKEN_CHARACTERS = 32
-
-
-def _secret(value: Any) -> Secret:
-    if not isinstance(value, str):
-        raise ValueError("should be text")
-    return Secret(value.strip())
-
-
-def _service_token(value: Secret) -> Secret:
-    text = value.reveal()
-    if len(text) < MIN_SERVICE_TOKEN_CHARACTERS or not text.isascii() or not text.isprintable():
-        raise ValueError(f"should be at least {MIN_SERVICE_TOKEN_CHARACTERS} printable ASCII characters")
-    return value
-
-
-def _provider_key(value: Secret) -> Secret:
-    check_secret(value.reveal())
-    return value
-
-
-def _signing_key(value: Secret) -> Secret:
-    read_private_key(value.reveal())
-    return value
-
-
-def _password(value: Secret) -> Secret:
-    if not MIN_PASSWORD_CHARACTERS <= len(value.reveal()) <= MAX_PASSWORD_CHARACTERS:
-        raise ValueError(f"should have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters")
-    return value
-
-
-def _email(value: str) -> str:
-    try:
-        return clean_email(value)
-    except InvalidEmail:
-        raise ValueError("should be an e-mail address") from None
-
-
-SecretText = Annotated[Secret, PlainValidator(_secret)]
-ServiceToken = Annotated[SecretText, AfterValidator(_service_token)]
-ProviderKey = Annotated[SecretText, AfterValidator(_provider_key)]
-SigningKey = Annotated[SecretText, AfterValidator(_signing_key)]
-Password = Annotated[SecretText, AfterValidator(_password)]
-Email = Annotated[str, AfterValidator(_email)]
+from keyvault.settings.kinds import Email, Password, ProviderKey, SecretText, ServiceToken, SigningKey, provider_key
+from keyvault.settings.oidc import OidcSettings
 
 if TYPE_CHECKING:
-    ProviderKeySettings = DatabaseServiceSettings
+    ProviderKeySettings = OidcSettings
 else:
     ProviderKeySettings = create_model(
         "ProviderKeySettings",
-        __base__=DatabaseServiceSettings,
+        __base__=OidcSettings,
         __module__=__name__,
         **{
             f"{row.type}_api_key": (
@@ -170,7 +123,7 @@ class KeyvaultSettings(ProviderKeySettings):
         for row in PROVIDERS.values() if value is not None else ():
             path = Path(value or "") / row.env
             if row.env and path.is_file():
-                _provider_key(_read(path))
+                provider_key(_read(path))
         return value
 
     @field_validator("byok_encryption_keys")
@@ -214,7 +167,7 @@ class KeyvaultSettings(ProviderKeySettings):
         found = {row.type: getattr(self, f"{row.type}_api_key", None) for row in PROVIDERS.values()}
         if self.provider_keys_dir is not None:
             files = {row.type: self.provider_keys_dir / row.env for row in PROVIDERS.values() if row.env}
-            found |= {name: _provider_key(_read(path)) for name, path in files.items() if path.is_file()}
+            found |= {name: provider_key(_read(path)) for name, path in files.items() if path.is_file()}
         return {provider_type: secret for provider_type, secret in found.items() if secret is not None}
 
 
