@@ -122,3 +122,15 @@ async def test_a_provider_s_refusal_keeps_its_words(house: House) -> None:
     refused = await post(house, await house.caller(), model=model, input="[[simulate status=429 retry_after=2]]")
     assert refused.status_code == 429
     assert "Trial key" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/embeddings/", "/embeddings", "/openai/v1/embeddings", "/api/openai/v1/embeddings/"]
+)
+async def test_the_door_has_the_same_other_names_as_chat_s(house: House, path: str) -> None:
+    model = await add_model(house, "openai", "text-embedding-3-small", {"input_tokens": "0.02"})
+    caller = await house.caller()
+    answer = await house.http.post(path, json={"model": model, "input": "a"}, headers={"api-key": caller.secret})
+    assert answer.status_code == 200, answer.text
+    wrong = await house.http.get(path, headers=caller.headers)
+    assert wrong.status_code == 405

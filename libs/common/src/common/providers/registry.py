@@ -64,6 +64,8 @@ NO_SAMPLING = "no_sampling"
 """Refuses temperature and its like."""
 HAS_RESPONSES = "has_responses"
 """Speaks OpenAI's Responses API beside chat."""
+COMPLETES_WITH_ANY_MODEL = "completes_with_any_model"
+"""Serves OpenAI's old completions with every model, as servers of open models do, and not with old ones alone."""
 
 FLAGS_OF_HEADERS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {("anthropic-version", "2026-10-21"): frozenset({NO_SAMPLING})}
@@ -154,7 +156,7 @@ _ROWS = (
         env="TOGETHER_API_KEY",
         key_url="https://api.together.ai/settings/api-keys",
         genai_prices_id="together",
-        flags=frozenset({MAX_TOKENS_ONLY}),
+        flags=frozenset({COMPLETES_WITH_ANY_MODEL, MAX_TOKENS_ONLY}),
         capabilities=("chat", "completion", "embeddings", "rerank", "image", "speech", "transcription", "translation"),
     ),
     _openai(
@@ -263,7 +265,7 @@ _ROWS = (
         env="FIREWORKS_API_KEY",
         key_url="https://app.fireworks.ai/settings/users/api-keys",
         genai_prices_id="fireworks",
-        flags=frozenset({MAX_TOKENS_ONLY}),
+        flags=frozenset({COMPLETES_WITH_ANY_MODEL, MAX_TOKENS_ONLY}),
         capabilities=("chat", "completion", "embeddings", "rerank"),
     ),
     _openai(
@@ -281,7 +283,7 @@ _ROWS = (
         base_url="http://localhost:11434/v1",
         auth="optional-bearer",
         env="OLLAMA_API_KEY",
-        flags=frozenset({MAX_TOKENS_ONLY, NEEDS_NO_KEY}),
+        flags=frozenset({COMPLETES_WITH_ANY_MODEL, MAX_TOKENS_ONLY, NEEDS_NO_KEY}),
         capabilities=("chat", "completion", "embeddings"),
     ),
     _openai(
@@ -290,7 +292,7 @@ _ROWS = (
         base_url="http://localhost:8000/v1",
         auth="optional-bearer",
         env="VLLM_API_KEY",
-        flags=frozenset({NEEDS_NO_KEY}),
+        flags=frozenset({COMPLETES_WITH_ANY_MODEL, NEEDS_NO_KEY}),
         capabilities=("chat", "completion", "embeddings", "rerank", "transcription", "translation"),
     ),
     _openai(
@@ -298,7 +300,7 @@ _ROWS = (
         display_name="Custom",
         base_url="",
         env="CUSTOM_API_KEY",
-        flags=frozenset({MAX_TOKENS_ONLY}),
+        flags=frozenset({COMPLETES_WITH_ANY_MODEL, MAX_TOKENS_ONLY}),
         capabilities=_EVERY,
     ),
 )

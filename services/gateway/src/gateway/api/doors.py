@@ -14,6 +14,7 @@ from common.telemetry.traces import trace_id_of
 
 from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.client import Client
+from gateway.api.completions import CompletionVoice
 from gateway.api.messages import parse_messages
 from gateway.api.models import list_messages_models, list_models, may_use, one_model
 from gateway.api.operations import OPERATIONS
@@ -112,10 +113,12 @@ class Doors:
         await self.run(await self.begin(client, key, request, began), "/v1/messages")
 
     async def operate(self, client: Client, path: str) -> None:
-        """`POST` of one of `OPERATIONS`: one request, one answer, priced and limited like any call."""
+        """`POST` of one of `OPERATIONS`, priced and limited like any call; of them completions alone are streamed."""
         began = self.clock.monotonic()
         key = self.identify(client)
         request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS), client.headers)
+        if request.streamed:
+            client.speak(CompletionVoice())
         await self.run(await self.begin(client, key, request, began), f"/v1{path}")
 
     async def count_tokens(self, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The doors of one request and one answer: which path asks for which operation, and how its body is read. Pure.
+"""The doors beside chat: which path asks for which operation, and how its body is read. Pure.
 
 Each reader also says the most that its call can use, in tokens and in units, and what it likely uses where no provider
 will say: both before anybody is asked.
@@ -14,6 +14,7 @@ import msgspec
 from common.usage import Usage
 
 from gateway.api.chat import ChatRequest, Name, one_answer, read_json
+from gateway.api.completions import parse_completion
 from gateway.api.embeddings import parse_embeddings
 from gateway.api.sounds import parse_transcription, parse_translation
 from gateway.providers.counting import estimate_tokens
@@ -112,6 +113,7 @@ def _spoken(body: bytes, _headers: Headers) -> ChatRequest:
 
 OPERATIONS: Mapping[str, Callable[[bytes, Headers], ChatRequest]] = MappingProxyType(
     {
+        "/completions": parse_completion,
         "/embeddings": parse_embeddings,
         "/moderations": _moderation,
         "/rerank": _ranking,

@@ -7,6 +7,7 @@ import msgspec
 from simulator.operations import BesideChat
 from simulator.refusals import Refusal
 from simulator.wires import Wire
+from simulator.wires.openai.completions import CompletionWire
 from simulator.wires.openai.models import model_body, models_body
 from simulator.wires.openai.operations import OPERATIONS
 from simulator.wires.openai.rows import Row
@@ -35,6 +36,8 @@ class OpenAISpeaker:
             return self._chat
         if rest == RESPONSES and self._row.responses != "none":
             return ResponsesWire(self._chat, self._shelf, stores=self._row.responses == "stored")
+        if rest == "/completions":
+            return CompletionWire(self._chat)
         return BesideChat(self._chat, rest, OPERATIONS[rest]) if rest in OPERATIONS else None
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:

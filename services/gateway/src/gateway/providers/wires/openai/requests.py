@@ -43,6 +43,15 @@ def with_model(members: Members, model: str) -> bytes:
     return b"{" + b",".join(parts) + b"}"
 
 
+def completion_body(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> bytes:
+    """The same for completions, with the output maximum and (streamed) usage asked for."""
+    named = {**members, "max_tokens": msgspec.Raw(b"%d" % output_tokens)}
+    named.pop("stream_options", None)
+    if streamed and NO_STREAM_OPTIONS not in provider.flags:
+        named["stream_options"] = msgspec.Raw(_with_usage(members.get("stream_options")))
+    return with_model(named, model)
+
+
 def _with_usage(options: msgspec.Raw | None) -> bytes:
     """Stream options with usage asked for. A hold stands already, so options that cannot be read are no reason to
     fail: they are left out."""

@@ -42,6 +42,7 @@ class _Choice(msgspec.Struct):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    text: str | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -186,6 +187,9 @@ class StreamDecoder:
             must_rewrite = choice.finish_reason not in FINISH_REASONS
         delta = choice.delta
         if delta is None:
+            if choice.text:  # of a completion
+                self.content_bytes += len(choice.text)
+                self.pieces += 1
             return must_rewrite
         size = size_of(delta.content)
         if delta.reasoning_content or delta.reasoning or delta.refusal:
