@@ -40,10 +40,16 @@ from common.servers.ports import free_port as server_port
 from common.servers.redis import start_redis
 from common.testing.serving import serving
 from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
+from google_account import account_secret
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
 CALLED = ("openai", "groq", "mistral", "custom", "anthropic", "google", "vertex", "cohere", "bedrock", "together")
-SYSTEM_SECRETS = {f"cred-{name}": f"sim-ok-{name}-hidden" for name in CALLED}
+SYSTEM_SECRETS = {
+    **{f"cred-{name}": f"sim-ok-{name}-hidden" for name in CALLED},
+    "cred-vertex": account_secret(),
+    "cred-refused": account_secret("refused@tests.example"),
+    "cred-stranger": account_secret("bad-stranger@tests.example"),
+}
 
 
 @dataclass(frozen=True)

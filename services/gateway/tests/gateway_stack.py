@@ -27,6 +27,7 @@ from common.money import Money
 from common.secret import Secret, seal
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from gateway.mirrors.usable import Credential
 
 KEY_ID = "key-1"
 KEY = "test-key-12345"
@@ -37,6 +38,11 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+async def as_it_is(credential: Credential) -> Credential:
+    """What nearly every provider takes: the secret that keyvault has."""
+    return credential
 
 
 def fake_keyvault(secrets: dict[str, str]) -> FastAPI:

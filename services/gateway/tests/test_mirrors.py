@@ -15,8 +15,8 @@ from gateway.mirrors.beginning import FirstCatalog
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import Keys
-from gateway.mirrors.usable import Credential, KeyvaultAway
-from gateway_stack import KEY, KEY_ID, key_snapshot, model_snapshot
+from gateway.mirrors.usable import Credential, NoSecret
+from gateway_stack import KEY, KEY_ID, as_it_is, key_snapshot, model_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,7 +101,7 @@ class Vault:
 
     async def open(self, credential_id: str, recipient: str) -> tuple[int, str]:
         if self.is_away:
-            raise KeyvaultAway("away")
+            raise NoSecret("away")
         return self.version, seal(Secret(self.secret), recipient, f"{credential_id}/{self.version}")
 
 
@@ -110,7 +110,7 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.vault = Vault()
-        self.credentials = Credentials(self.vault.open)
+        self.credentials = Credentials(self.vault.open, as_it_is)
         self.hour = 0.0
         monkeypatch.setattr("gateway.mirrors.credentials.monotonic", lambda: self.hour * HOUR)
 
@@ -205,7 +205,7 @@ async def test_a_credential_that_is_off_or_somebody_s_own_is_forgotten_at_once(
 async def test_a_secret_sealed_for_somebody_else_is_not_taken(held: Held) -> None:
     held.wanted(version=1)
     held.vault.version = 1
-    other = Credentials(held.vault.open)
+    other = Credentials(held.vault.open, as_it_is)
 
     async def sealed_for_another(credential_id: str, recipient: str) -> tuple[int, str]:
         return await held.vault.open(credential_id, public_key_of(other._private))

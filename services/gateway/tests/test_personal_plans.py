@@ -10,18 +10,18 @@ from common.contracts.snapshots import AliasSnapshot, CredentialSnapshot, Deploy
 from common.secret import Secret, seal
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
-from gateway.mirrors.usable import KeyvaultAway
+from gateway.mirrors.usable import NoSecret
 from gateway.routing.personal import PersonalPlans
 from gateway.routing.plan import Planner
 from gateway.shapes import Refusal
-from gateway_stack import model_snapshot
+from gateway_stack import as_it_is, model_snapshot
 
 
 class World:
     """Three providers of the same model, two with system keys; users with credentials as a test gives them."""
 
     def __init__(self) -> None:
-        self.catalog, self.credentials = Catalog(), Credentials(self.open)
+        self.catalog, self.credentials = Catalog(), Credentials(self.open, as_it_is)
         self.personal = PersonalPlans(Planner(self.catalog, self.credentials, None), self.credentials.own)
         self.asked: list[str] = []
         self.versions: dict[str, int] = {}
@@ -39,7 +39,7 @@ class World:
         self.asked.append(credential_id)
         await asyncio.sleep(0)
         if self.is_away:
-            raise KeyvaultAway("away")
+            raise NoSecret("away")
         version = self.versions[credential_id]
         secret = Secret(f"sk-{credential_id}-{version}")
         return version, seal(secret, recipient, f"{credential_id}/{version}")

@@ -15,7 +15,7 @@ from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import ApiKey
 from gateway.routing.plan import Plan, Planner, simulated
-from gateway_stack import model_snapshot
+from gateway_stack import as_it_is, model_snapshot
 
 ANYTHING = ApiKey("key-1", None, None, None, True, 0, 0, 0, -1, None, None)
 
@@ -30,7 +30,7 @@ class World:
 
     def __init__(self) -> None:
         self.catalog = Catalog()
-        self.credentials = Credentials(self._open)
+        self.credentials = Credentials(self._open, as_it_is)
         self.planner = Planner(self.catalog, self.credentials, "http://127.0.0.1:8090/")
 
     async def _open(self, credential_id: str, recipient: str) -> tuple[int, str]:

@@ -60,6 +60,7 @@ from gateway.routing.plan import Planner
 from gateway.settings import GatewaySettings
 from gateway.stored_responses import Conversations
 from gateway.upstream.client import ClientLimits, Deadlines, UpstreamClient
+from gateway.upstream.google import GoogleTokens
 from gateway.upstream.guard import guarded
 from gateway.upstream.keyvault import KeyvaultDoor
 from gateway.waiting import bring_back, drain_journal
@@ -85,7 +86,8 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     cache, claims = SealedCache(cache_redis, settings.token), Claims(redis)
 
     keys, budgets, catalog, sessions = Keys(), Budgets(), Catalog(), Sessions()
-    credentials = Credentials(KeyvaultDoor(internal, settings.keyvault_url, settings.token).open)
+    google = GoogleTokens(upstream, settings.simulator_url, clock)
+    credentials = Credentials(KeyvaultDoor(internal, settings.keyvault_url, settings.token).open, google.exchange)
     mirrors = {
         KEYS_BUCKET.name: Mirror(bus, KEYS_BUCKET.name, keys.apply, reread_seconds=settings.reload_interval),
         BUDGETS_BUCKET.name: Mirror(bus, BUDGETS_BUCKET.name, budgets.apply, reread_seconds=settings.reload_interval),

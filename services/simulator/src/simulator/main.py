@@ -21,6 +21,7 @@ from simulator.wires import Speaker
 from simulator.wires.anthropic.wire import AnthropicSpeaker
 from simulator.wires.bedrock.wire import BedrockSpeaker
 from simulator.wires.cohere.wire import CohereSpeaker
+from simulator.wires.gemini.accounts import TokenSpeaker
 from simulator.wires.gemini.wire import google_speakers
 from simulator.wires.openai.rows import plain_row, rows
 from simulator.wires.openai.speaker import OpenAISpeaker
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> Simulator:
         BedrockSpeaker(),
         CohereSpeaker(),
         *google_speakers(),
+        TokenSpeaker(),
         *(OpenAISpeaker(row, streams) for row in rows()),
     ]
     rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()

@@ -1,7 +1,8 @@
 """Who we are to a provider: one row per scheme, from a secret to the headers that show it, or that sign with it.
 
 Of scheme `aws` a secret is a Bedrock API key, shown as a bearer's, or `<access key id>:<secret access key>`, with a third
-part for a session token, with which each request is signed.
+part for a session token, with which each request is signed. Of scheme `google` it is an access token, or a service
+account's key file in base64, which has to be exchanged for one before it is shown (`service_account`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ AUTH_SCHEMES: Mapping[AuthScheme, Callable[[str], Headers]] = MappingProxyType(
         "api-key": lambda secret: ((b"api-key", secret.encode()),),
         "optional-bearer": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),) if secret else (),
         "aws": lambda secret: AUTH_SCHEMES["bearer"](secret) if AccessKey.parse(secret) is None else (),
+        "google": lambda secret: ((b"authorization", b"Bearer " + secret.encode()),),
         "none": lambda secret: (),
     }
 )

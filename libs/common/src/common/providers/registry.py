@@ -21,7 +21,7 @@ Capability = Literal[
 ]
 """What can be asked of a provider, by the catalog's words for what its models are for."""
 
-AuthScheme = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "optional-bearer", "aws", "none"]
+AuthScheme = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "optional-bearer", "aws", "google", "none"]
 """How a credential is shown to a provider (`auth.py`)."""
 
 
@@ -136,6 +136,7 @@ _ROWS = (
         display_name="Google Vertex AI",
         wire="gemini",
         base_url="",  # …-aiplatform.googleapis.com/v1/projects/<project>/locations/<location>/publishers/google
+        auth="google",
         env="VERTEX_API_KEY",
         key_url="https://console.cloud.google.com/vertex-ai",
         genai_prices_id="google",

@@ -1,7 +1,7 @@
 """Users' own credentials: which there are comes by mirror, a secret from keyvault at the first call that needs it.
 
-It is kept until it is replaced or taken away, a day at most, and only so many at once; calls that need the same secret
-at the same time ask for it together. This is the one question that a call on its way may have to ask another service.
+It is kept until it is replaced or taken away, as long as it lasts at most, and only so many at once; calls that need the
+same secret at the same time ask for it together. This is the one question that a call on its way may have to ask others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from types import MappingProxyType
 from common.contracts.snapshots import CredentialSnapshot
 from common.secret import SealBroken, Secret
 
-from gateway.mirrors.usable import Credential, KeyvaultAway
+from gateway.mirrors.usable import Credential, NoSecret
 
 Open = Callable[[str], Awaitable[tuple[int, Secret]]]
-"""Has keyvault open a credential (by id) for this process: its version and secret. Raises KeyvaultAway, SealBroken."""
+"""Has keyvault open a credential (by id) for this process: its version and secret. Raises NoSecret, SealBroken."""
 
-_KEEP_SECONDS = 24 * 3600.0
 _MOST_KEPT = 10_000
 _NONE: Mapping[str, CredentialSnapshot] = MappingProxyType({})
 
@@ -28,8 +27,9 @@ _NONE: Mapping[str, CredentialSnapshot] = MappingProxyType({})
 class OwnCredentials:
     """All users' credentials; `apply` takes in snapshots, `secret_of` is what a call waits for."""
 
-    def __init__(self, open_secret: Open) -> None:
+    def __init__(self, open_secret: Open, exchange: Callable[[Credential], Awaitable[Credential]]) -> None:
         self._open = open_secret
+        self._exchange = exchange
         self._known: dict[str, CredentialSnapshot] = {}
         self._active: dict[str, dict[str, CredentialSnapshot]] = {}
         self._kept: OrderedDict[str, tuple[Credential, float]] = OrderedDict()
@@ -66,9 +66,9 @@ class OwnCredentials:
         return found if found is not None and found.owner_user_id == user_id else None
 
     async def secret_of(self, snapshot: CredentialSnapshot) -> Credential:
-        """A credential, ready to be used. Raises KeyvaultAway when its secret is not here and cannot be had."""
+        """A credential, ready to be used. Raises NoSecret when its secret is not here and cannot be had."""
         kept = self._kept.get(snapshot.id)
-        if kept is not None and kept[0].version >= snapshot.version and monotonic() - kept[1] < _KEEP_SECONDS:
+        if kept is not None and kept[0].version >= snapshot.version and monotonic() - kept[1] < kept[0].lasts_seconds:
             self._kept.move_to_end(snapshot.id)
             return kept[0]
         asked = self._asked.get(snapshot.id)
@@ -81,12 +81,20 @@ class OwnCredentials:
         try:
             version, secret = await self._open(snapshot.id)
         except SealBroken as error:
-            raise KeyvaultAway(str(error)) from error
+            raise NoSecret(str(error)) from error
         now = self._known.get(snapshot.id)
         if now is None or not now.enabled or version < now.version:
-            raise KeyvaultAway("the credential has changed meanwhile")
-        credential = Credential(
-            now.id, now.provider_type, version, secret, now.base_url, now.on_simulator, owner_user_id=now.owner_user_id
+            raise NoSecret("the credential has changed meanwhile")
+        credential = await self._exchange(
+            Credential(
+                now.id,
+                now.provider_type,
+                version,
+                secret,
+                now.base_url,
+                now.on_simulator,
+                owner_user_id=now.owner_user_id,
+            )
         )
         self._kept[now.id] = (credential, monotonic())
         while len(self._kept) > _MOST_KEPT:

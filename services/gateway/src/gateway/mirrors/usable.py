@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 from common.secret import Secret
 
+DAY_SECONDS = 24 * 3600.0
+"""How long a secret is used without hearing from keyvault, at most."""
 
-class KeyvaultAway(Exception):
-    """keyvault did not hand out a secret."""
+
+class NoSecret(Exception):
+    """What a provider would be shown is not to be had: from keyvault, or from whoever exchanges it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Credential:
     base_url: str | None
     on_simulator: bool
     owner_user_id: str | None = None
+    lasts_seconds: float = DAY_SECONDS
+    """How long it may be used from when it was made; by half of that a system's is renewed."""
 
     @property
     def is_own(self) -> bool:

@@ -12,7 +12,7 @@ from common.contracts.snapshots import CredentialSnapshot
 from common.providers.registry import PROVIDERS
 
 from gateway.mirrors.own_credentials import OwnCredentials
-from gateway.mirrors.usable import KeyvaultAway
+from gateway.mirrors.usable import NoSecret
 from gateway.routing.plan import Own, Plan, Planner
 from gateway.shapes import Refusal
 
@@ -44,7 +44,7 @@ class PersonalPlans:
             try:
                 credential = await self.own.secret_of(snapshot)
                 usable[provider_type] = Own(credential, snapshot.is_default, snapshot.fallback_to_system)
-            except KeyvaultAway:
+            except NoSecret:
                 if not snapshot.fallback_to_system:
                     lost.add(provider_type)
         among = frozenset(candidates) if chosen is not None else wanted

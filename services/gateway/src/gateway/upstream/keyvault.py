@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from common.secret import Secret
 
-from gateway.mirrors.usable import KeyvaultAway
+from gateway.mirrors.usable import NoSecret
 from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamRequest, header_block, split_url
 
 _DEADLINES = Deadlines(connect_seconds=2, first_byte_seconds=5, between_chunks_seconds=5, total_seconds=10)
@@ -31,7 +31,7 @@ class KeyvaultDoor:
         )
 
     async def open(self, credential_id: str, recipient: str) -> tuple[int, str]:
-        """The version and sealed secret of a credential. Raises KeyvaultAway."""
+        """The version and sealed secret of a credential. Raises NoSecret."""
         request = UpstreamRequest(
             b"POST",
             self._origin,
@@ -43,8 +43,8 @@ class KeyvaultDoor:
             async with await self._client.send(request, _DEADLINES) as response:
                 body = await response.body(_MAX_BYTES)
                 if response.status != 200:
-                    raise KeyvaultAway(f"keyvault answered {response.status}")
+                    raise NoSecret(f"keyvault answered {response.status}")
             answer = msgspec.json.decode(body, type=_Sealed)
         except (UpstreamError, ValueError) as error:
-            raise KeyvaultAway(type(error).__name__) from error
+            raise NoSecret(type(error).__name__) from error
         return answer.version, answer.sealed
