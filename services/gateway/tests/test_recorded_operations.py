@@ -15,13 +15,14 @@ from common.usage import TOKEN_BUCKETS, Usage
 from gateway.providers.languages import WIRES
 from gateway.providers.operations import EMBEDDINGS
 from gateway.providers.vectors import in_base64, of_base64
-from gateway.providers.wires import anthropic
+from gateway.providers.wires import anthropic, responses
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 from recordings import found
 
 _EMBEDS = ("/embeddings", "/v2/embed", ":batchEmbedContents", "/invoke")
+_COUNTS = (":countTokens", "/count_tokens", "/compact", "/input_tokens")
 _BY_HAND: list[dict[str, Any]] = [
     {"id": "openai by hand", "provider": "openai", "path": "/v1/embeddings", "status": 200,
      "response": {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
@@ -35,6 +36,11 @@ _BY_HAND: list[dict[str, Any]] = [
     {"id": "claude by hand", "provider": "bedrock", "path": "/model/anthropic.claude/invoke", "status": 200,
      "response": {"usage": {"input_tokens": 3, "output_tokens": 5, "cache_read_input_tokens": 2,
                             "cache_creation_input_tokens": 1}}},
+    {"id": "compact by hand", "provider": "openai", "path": "/v1/responses/compact", "status": 200,
+     "response": {"usage": {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14,
+                            "output_tokens_details": {"reasoning_tokens": 2}}}},
+    {"id": "counted by hand", "provider": "google", "path": "/v1beta/models/g:countTokens", "status": 200,
+     "response": {"totalTokens": 5}},
     {"id": "refused by hand", "provider": "google", "path": "/v1beta/models/g:batchEmbedContents", "status": 404,
      "response": {"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}}},
 ]  # fmt: skip
@@ -46,13 +52,14 @@ def recorded() -> Iterator[dict[str, Any]]:
     path = found()
     for line in path.read_text("utf-8").splitlines() if path else ():
         exchange = json.loads(line)
-        if exchange["path"].partition("?")[0].endswith(_EMBEDS):
+        if exchange["path"].partition("?")[0].endswith((*_EMBEDS, *_COUNTS)):
             yield exchange
 
 
 ALL = list(recorded())
 CLAUDE = [one for one in ALL if "usage" in (one.get("response") or {}) and one["provider"] == "bedrock"]
-VECTORS = [one for one in ALL if one["status"] == 200 and one not in CLAUDE]
+COUNTED = [one for one in ALL if one["path"].partition("?")[0].endswith(_COUNTS) and one["status"] == 200]
+VECTORS = [one for one in ALL if one["status"] == 200 and one not in CLAUDE and one not in COUNTED]
 REFUSED = [one for one in ALL if one["status"] != 200]
 
 
@@ -112,6 +119,20 @@ def test_what_invoked_models_of_anthropic_used_is_counted(exchange: dict[str, An
         raw[name] for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )
     assert usage.completion_tokens == raw["output_tokens"]
+
+
+@named(COUNTED)
+def test_what_is_counted_or_compacted_is_counted_here_too(exchange: dict[str, Any]) -> None:
+    """Compaction is paid by its usage; what only counts tokens says one number, and uses nothing."""
+    told, raw = exchange["response"], exchange["response"].get("usage")
+    if raw is None:
+        [number] = [told[name] for name in ("totalTokens", "input_tokens") if name in told]
+        assert number > 0
+        return
+    usage = responses.decode_usage(raw)
+    assert usage is not None
+    assert usage.total_tokens == raw["total_tokens"] == raw["input_tokens"] + raw["output_tokens"]
+    assert usage.reasoning_tokens == raw["output_tokens_details"]["reasoning_tokens"]
 
 
 @named(REFUSED)

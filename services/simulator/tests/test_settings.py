@@ -38,6 +38,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ("SIMULATOR_COALESCE", "yes"),
         ("SIMULATOR_JOURNAL", "/nowhere/at/all/calls.jsonl"),
         ("SIMULATOR_JOURNAL", "/"),
+        ("SIMULATOR_RECORDINGS", "/nowhere/at/all/exchanges.jsonl"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(name: str, given: str) -> None:

@@ -13,6 +13,7 @@ from simulator.connection import Connection, Receive, Send
 from simulator.control import Control
 from simulator.journal import Journal
 from simulator.keys import Keys
+from simulator.recordings import Recordings
 from simulator.refusals import Refusal
 from simulator.wires import JSON, Speaker
 
@@ -28,6 +29,7 @@ class Simulator:
         control: Control,
         journal: Journal,
         keys: Keys,
+        recordings: Recordings,
         speakers: list[Speaker],
         strangers: Callable[[str], Speaker | None],
     ) -> None:
@@ -35,6 +37,7 @@ class Simulator:
         self._control = control
         self._journal = journal
         self._keys = keys
+        self._recordings = recordings
         self._strangers = strangers
         self._prefixes = {prefix: speaker for speaker in speakers for prefix in speaker.prefixes}
         self._chats = {
@@ -93,6 +96,10 @@ class Simulator:
         try:
             sent = await connection.read_body()
             self._keys.check(wire.key(dict(connection.headers)), is_needed=wire.needs_key)
+            if (recorded := self._recordings.find(wire.provider, connection.path, sent)) is not None:
+                headers = wire.headers("req_simulated", 1)
+                await connection.whole(recorded.status, headers, recorded.content_type, recorded.body)
+                return
             status, body = 200, speaker.listed(method, rest, sent)
         except Refusal as refusal:
             status, body = wire.refusal(refusal)

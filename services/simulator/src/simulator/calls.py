@@ -21,6 +21,7 @@ from simulator.keys import Keys
 from simulator.playback import Playback
 from simulator.prepared import Prepared, PreparedRequests
 from simulator.prompts import Prompt
+from simulator.recordings import Recorded, Recordings
 from simulator.records import CallRecord, CallRecords
 from simulator.refusals import Refusal
 from simulator.streams import Ending, planned, recut
@@ -43,6 +44,7 @@ class Calls:
         records: CallRecords,
         rules: FaultRules,
         keys: Keys,
+        recordings: Recordings,
         *,
         coalesces: bool,
     ) -> None:
@@ -51,6 +53,7 @@ class Calls:
         self._records = records
         self._rules = rules
         self._keys = keys
+        self._recordings = recordings
         self._coalesces = coalesces
         self._prepared = PreparedRequests()
         self._process = secrets.token_hex(5)
@@ -84,6 +87,9 @@ class Calls:
         try:
             body = await connection.read_body()
             self._keys.check(wire.key(headers), is_needed=wire.needs_key)
+            if (recorded := self._recordings.find(wire.provider, connection.path, body)) is not None:
+                await self._repeat(wire, connection, record, recorded)
+                return
             prepared = self._understood(wire, body)
             record.model, record.streamed = prepared.prompt.model, prepared.prompt.is_streamed
             refusal = _ordered_refusal(wire, prepared.prompt, prepared.directives)
@@ -117,6 +123,15 @@ class Calls:
             else:
                 head = [(b"content-type", wire.stream_type), NO_CACHE, *told]
                 await self._send_stream(connection, record, prepared, answer, head)
+
+    async def _repeat(self, wire: Wire, connection: Connection, record: CallRecord, recorded: Recorded) -> None:
+        """Answers as a provider once did."""
+        record.status, record.complete = recorded.status, True
+        if self._journal.is_kept:
+            self._journal.append(self._encode(record))
+        self._end(record)
+        await self._safe()
+        await connection.whole(recorded.status, wire.headers(record.call_id, 1), recorded.content_type, recorded.body)
 
     def _understood(self, wire: Wire, body: bytes) -> Prepared:
         """The request, and how to answer it: by the caller's own directives over a standing rule's."""

@@ -83,6 +83,7 @@ class Connection:
         self.send = send
         self._transport: HeldTransport = scope["extensions"][TRANSPORT]
         self.headers: Headers = scope["headers"]
+        self.path: str = scope["path"]
         self._is_finished = False
 
     @property

@@ -15,6 +15,7 @@ from simulator.control import Control
 from simulator.faults import FaultRules
 from simulator.journal import Journal
 from simulator.keys import Keys
+from simulator.recordings import Recordings
 from simulator.records import CallRecords
 from simulator.settings import Settings, SettingsError, read_settings
 from simulator.wires import Speaker
@@ -44,13 +45,14 @@ def create_app(settings: Settings) -> Simulator:
         *(OpenAISpeaker(row, streams) for row in rows()),
     ]
     rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()
-    calls = Calls(writer, journal, records, rules, keys, coalesces=settings.coalesces)
+    recordings = Recordings(settings.recordings)
+    calls = Calls(writer, journal, records, rules, keys, recordings, coalesces=settings.coalesces)
 
     def stranger(name: str) -> Speaker | None:
         row = plain_row(name)
         return OpenAISpeaker(row, streams) if row is not None else None
 
-    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, speakers, stranger)
+    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, recordings, speakers, stranger)
 
 
 def run() -> int:

@@ -31,6 +31,8 @@ class Settings:
     """File to which each call is appended and synced; none when empty (SIMULATOR_JOURNAL)."""
     coalesces: bool = False
     """Whether undelayed chunks of a stream share one send (SIMULATOR_COALESCE=1)."""
+    recordings: Path | None = None
+    """File of recorded exchanges that are answered again (SIMULATOR_RECORDINGS); none when empty."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -41,6 +43,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         http_port=_whole_number(environ, "SIMULATOR_HTTP_PORT", Settings.http_port, 1, HIGHEST_PORT),
         seed=_whole_number(environ, "SIMULATOR_SEED", Settings.seed, 0, 2**63 - 1),
         journal=_journal_path(journal) if journal else None,
+        recordings=_recordings_path(environ.get("SIMULATOR_RECORDINGS", "")),
         coalesces=_switch(environ, "SIMULATOR_COALESCE"),
     )
 
@@ -61,6 +64,12 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
     if given not in ("0", "1"):
         raise SettingsError(f"{name} must be 0 or 1, not {given!r}")
     return given == "1"
+
+
+def _recordings_path(given: str) -> Path | None:
+    if given and not Path(given).is_file():
+        raise SettingsError(f"SIMULATOR_RECORDINGS must be a file that is there, not {given!r}")
+    return Path(given) if given else None
 
 
 def _journal_path(given: str) -> Path:
