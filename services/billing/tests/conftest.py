@@ -15,12 +15,16 @@ import jwt
 import pytest
 import pytest_asyncio
 from billing.consumers import usage_handler
+from billing.domain.reading import Reader
 from billing.flows import Billing
+from billing.flows.known import Known
+from billing.flows.rebuilding import Rebuilt, rebuild_books
 from billing.main import create_app
 from billing.settings import BillingSettings
 from billing.store.counters import Counters, open_counters
 from common.bus.connect import Bus, connect
 from common.bus.consume import Received
+from common.clock import SystemClock
 from common.contracts.envelope import Envelope, event_headers
 from common.contracts.usage import USAGE_RECORDED, UsageRecorded, recorded_subject
 from common.ids import UsageKind, usage_event_id, uuid7
@@ -127,6 +131,14 @@ class Journeys:
     bus: Bus
     counters: Counters
     clock: FixedClock
+    known: Known
+
+    async def publish(self, *events: Event) -> None:
+        """Put events on the bus as the gateway does."""
+        for event in events:
+            subject = recorded_subject(event.data.provider_type, event.data.api_key_id)
+            body = event.model_dump_json().encode()
+            await self.bus.jetstream.publish(subject, body, headers=event_headers(event.id))
 
     async def book(self, events: Sequence[Event]) -> None:
         """Have events handled as one batch, as they come off the bus."""
@@ -146,12 +158,20 @@ async def billing_url(database: TestDatabase) -> str:
 @pytest_asyncio.fixture
 async def journeys(billing_url: str, nats_url: str, redis_url: str) -> AsyncIterator[Journeys]:
     """Billing's journeys over empty servers."""
-    clock = FixedClock()
+    clock, known = FixedClock(), Known()
     pool = await open_pool(billing_url, max_size=10, application="billing-tests")
     bus = await connect(nats_url, "billing-tests")
     async with open_counters(redis_url) as counters:
-        yield Journeys(Billing(pool, bus.jetstream, counters, clock), pool, bus, counters, clock)
+        yield Journeys(Billing(pool, bus.jetstream, counters, clock, known), pool, bus, counters, clock, known)
     await bus.close()
+    await pool.close()
+
+
+@pytest_asyncio.fixture
+async def rebuilt(journeys: Journeys, database: TestDatabase) -> AsyncIterator[Callable[[], Awaitable[Rebuilt]]]:
+    """Rebuilds the books as their owner."""
+    pool = await open_pool(database.owner_url, max_size=1, application="rebuild-tests")
+    yield lambda: rebuild_books(pool, journeys.bus.jetstream, SystemClock(), Reader().charge)
     await pool.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,36 +11,17 @@ import asyncpg
 import pytest
 from billing.domain.budgets import Setter
 from billing.domain.counters import MONTHLY
-from billing.domain.reading import Reader
 from billing.flows.budgets import Wanted
-from billing.flows.rebuilding import BooksDiffer, StreamTooShort, rebuild_books
-from common.clock import SystemClock
+from billing.flows.rebuilding import BooksDiffer, StreamTooShort
 from common.contracts.envelope import event_headers
-from common.contracts.usage import recorded_subject
-from common.postgres.pool import open_pool
-from common.testing.servers import TestDatabase
 
 MakeEvent = Callable[..., Any]
+Rebuild = Callable[[], Awaitable[Any]]
 
 _LEDGER = (
     "SELECT request_id, account, kind, year, month, stated_year, stated_month, amount, event_id, occurred_at"
     " FROM ledger_entries ORDER BY request_id, account, kind, amount"
 )
-
-
-async def publish(journeys: Any, *events: Any) -> None:
-    for event in events:
-        subject = recorded_subject(event.data.provider_type, event.data.api_key_id)
-        body = event.model_dump_json().encode()
-        await journeys.bus.jetstream.publish(subject, body, headers=event_headers(event.id))
-
-
-async def rebuilt(journeys: Any, database: TestDatabase) -> Any:
-    pool = await open_pool(database.owner_url, max_size=1, application="rebuild-tests")
-    try:
-        return await rebuild_books(pool, journeys.bus.jetstream, SystemClock(), Reader().charge)
-    finally:
-        await pool.close()
 
 
 def calls(usage_event: MakeEvent) -> list[Any]:
@@ -59,10 +40,10 @@ def calls(usage_event: MakeEvent) -> list[Any]:
 
 
 async def test_a_rebuilt_ledger_is_the_ledger(
-    journeys: Any, usage_event: MakeEvent, database: TestDatabase, owner: asyncpg.Connection[asyncpg.Record]
+    journeys: Any, usage_event: MakeEvent, rebuilt: Rebuild, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     events = calls(usage_event)
-    await publish(journeys, *events)
+    await journeys.publish(*events)
     await journeys.bus.jetstream.publish("usage.recorded.openai.k", b"poison", headers=event_headers("poison"))
     made = await journeys.billing.budgets.set(
         Setter("root", is_admin=True), Wanted("global", None, MONTHLY, "hard", 1000, (50,)), None
@@ -79,7 +60,7 @@ async def test_a_rebuilt_ledger_is_the_ledger(
     spent = (await journeys.billing.budgets.one(Setter("root", is_admin=True), made.standing.budget.id)).spent
     assert any(row[5] for row in before), "nothing came late: the test shows less than it should"
 
-    outcome = await rebuilt(journeys, database)
+    outcome = await rebuilt()
 
     assert outcome.events == len(events)
     assert [tuple(row) for row in await owner.fetch(_LEDGER)] == before
@@ -92,33 +73,33 @@ async def test_a_rebuilt_ledger_is_the_ledger(
 
 
 async def test_books_that_somebody_changed_are_not_rebuilt_but_told_of(
-    journeys: Any, usage_event: MakeEvent, database: TestDatabase, owner: asyncpg.Connection[asyncpg.Record]
+    journeys: Any, usage_event: MakeEvent, rebuilt: Rebuild, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     events = calls(usage_event)
-    await publish(journeys, *events)
+    await journeys.publish(*events)
     await journeys.book(events)
     await owner.execute("UPDATE monthly_usage SET total_cost = total_cost + 1 WHERE api_key_id = 'key-1'")
     before = [tuple(row) for row in await owner.fetch(_LEDGER)]
     with pytest.raises(BooksDiffer, match="monthly_usage"):
-        await rebuilt(journeys, database)
+        await rebuilt()
     assert [tuple(row) for row in await owner.fetch(_LEDGER)] == before
 
 
 async def test_what_the_stream_no_longer_has_is_not_thrown_away(
-    journeys: Any, usage_event: MakeEvent, database: TestDatabase
+    journeys: Any, usage_event: MakeEvent, rebuilt: Rebuild
 ) -> None:
     await journeys.book([usage_event("r")])
     await journeys.pool.execute(
         "INSERT INTO usage_event_ids VALUES (gen_random_uuid(), -1, now())"
     )  # before the stream's
-    await publish(journeys, usage_event("s"))
+    await journeys.publish(usage_event("s"))
     with pytest.raises(StreamTooShort):
-        await rebuilt(journeys, database)
+        await rebuilt()
     assert await journeys.pool.fetchval("SELECT count(*) FROM charges") == 1
 
 
 async def test_an_event_that_was_not_booked_yet_is_left_to_the_consumer(
-    journeys: Any, usage_event: MakeEvent, database: TestDatabase
+    journeys: Any, usage_event: MakeEvent, rebuilt: Rebuild
 ) -> None:
-    await publish(journeys, usage_event("r"), usage_event("s"))
-    assert (await rebuilt(journeys, database)).events == 0
+    await journeys.publish(usage_event("r"), usage_event("s"))
+    assert (await rebuilt()).events == 0

@@ -1,14 +1,17 @@
-"""`billing rebuild`: the books rebuilt from the stream, by billing's own command, as the owner of its tables."""
+"""`billing rebuild`: the books rebuilt from the stream, by billing's own command, as the owner of its tables.
+`billing rerate`: calls of past days at the prices that the catalog has for them now, over the public API, as admin.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from typing import Annotated, Any
 
 import typer
 
-from tollgate.commands.context import AsJson, print_json, run_file, settings
+from tollgate.commands.context import AsJson, admin_client, print_json, run_file, settings
 from tollgate.errors import RunnerError
 from tollgate.reach import require_reachable
 from tollgate.settings import caller_environment
@@ -16,8 +19,9 @@ from tollgate.settings import caller_environment
 
 def create() -> typer.Typer:
     """The `billing` commands."""
-    made = typer.Typer(no_args_is_help=True, help="The ledger: rebuild.")
+    made = typer.Typer(no_args_is_help=True, help="The ledger: rebuild, rerate.")
     made.command("rebuild")(_rebuild)
+    made.command("rerate")(_rerate)
     made.callback()(_billing)
     return made
 
@@ -51,3 +55,36 @@ def _rebuild(as_json: AsJson = False) -> None:
     print(f"{rebuilt['events']} events replayed; the books say what they said:")
     for name, table in rebuilt["tables"].items():
         print(f"  {name:<16} {table['rows']:>10} rows  {table['fingerprint']}")
+
+
+def _rerate(
+    first_day: Annotated[str, typer.Option("--from", help="The first UTC day, 2026-10-01.")],
+    last_day: Annotated[str, typer.Option("--to", help="The last UTC day.")],
+    provider: Annotated[str | None, typer.Option(help="Only calls of this provider type.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only calls of this model, by its name with the provider.")] = None,
+    book: Annotated[str | None, typer.Option(help="Book what was shown under this id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what calls would cost at the prices that the catalog has for them now; with --book, book the difference as
+    corrections. Correct the price first: `POST /api/v1/llm/models/{id}/prices` with `starts_at` in the past."""
+    body = {"first_day": first_day, "last_day": last_day, "provider_type": provider, "model": model}
+    with admin_client() as client:
+        found = client.call("POST", f"/api/v1/billing/rerating{f'/{book}/book' if book else ''}", body)
+    print_json(found) if as_json else _print_rerating(found)
+
+
+def _print_rerating(found: dict[str, Any]) -> None:
+    for row in found["rows"]:
+        print(
+            f"  {row['day']}  {row['account']}  {row['provider_type']}/{row['model']}  {row['attempts']} attempts"
+            f"  ${row['before_usd']} -> ${row['after_usd']}"
+        )
+    sums = f"{found['calls']} calls  ${found['before_usd']} -> ${found['after_usd']}  (${found['difference_usd']})"
+    if found["booked_at"]:
+        print(f"booked {found['booked_at']}: {sums}")
+    elif found["calls"]:
+        print(f"{sums}\nnothing is booked yet; to book this: --book {found['id']}")
+    else:
+        print(
+            f"nothing would change ({found['seen_calls']} calls seen, {found['unpriced_attempts']} attempts unpriced)"
+        )

@@ -22,7 +22,7 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from billing.api import budgets, dry_runs, ledger, reconciliations, statements, summary
+from billing.api import budgets, dry_runs, ledger, reconciliations, rerating, statements, summary
 from billing.consumers import KeyNames, usage_handler
 from billing.domain.reading import Reader
 from billing.flows import Billing
@@ -73,6 +73,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
     app.include_router(dry_runs.router)
     app.include_router(statements.router)
     app.include_router(reconciliations.router)
+    app.include_router(rerating.router)
     return app
 
 

@@ -279,6 +279,7 @@ def _attempt(attempt: AttemptLog, used: dict[str, Any] | None) -> dict[str, Any]
         "unbilled_usd": plain(attempt.operator_cost),
         "credential": attempt.credential,
         "credential_id": attempt.credential_id or None,
+        "service_tier": attempt.service_tier,
     }
 
 

@@ -101,6 +101,8 @@ class AttemptRecord(Contract):
     """Whose credential it was called with: the system's or the user's own."""
     credential_id: str | None = None
     """Which credential; null: not told."""
+    service_tier: str | None = None
+    """The service tier that the provider says it was served in, whose rates it was priced at; null: not told."""
 
 
 class BudgetSeen(Contract):

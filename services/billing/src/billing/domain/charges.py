@@ -27,7 +27,7 @@ PRECISION = 60
 """Decimal digits that sums are made with: more than sums of costs can need, so that nothing ever rounds."""
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
-_NOTHING = Decimal(0)
+NOTHING = Decimal(0)
 _NOWHERE: Mapping[Counter, Decimal] = MappingProxyType({})
 _UNUSED: Mapping[str, int] = MappingProxyType({})
 
@@ -59,16 +59,18 @@ Post = tuple[str, Month]
 """Where an amount goes: an account, and the month it counts in."""
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False):
+class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What one deployment that was tried cost in US dollars: what the caller is charged (or what counts in budgets,
-    where nobody is), and what is the operator's. `usage` holds the buckets that are not zero."""
+    where nobody is), and what is the operator's. `usage` holds the buckets that are not zero. What is left at its default
+    is not stored."""
 
     provider_type: str
     model: str
     cost: Decimal
-    operator_cost: Decimal = _NOTHING
+    operator_cost: Decimal = NOTHING
     usage: Mapping[str, int] = _UNUSED
     price_version: str | None = None
+    service_tier: str | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -78,6 +80,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     in budgets; `budgets` are the counters that its event names, and `epoch` the one that its last hold was written in.
     `settled` says, once it stands, how much of it settlement has added to which of them. `quota` is the scope whose
     monthly quota the call used; None: it used none.
+    Nobody owes us what is not `is_billable`: a call made elsewhere, or on the caller's own credential.
     """
 
     request_id: str
@@ -92,13 +95,14 @@ class Charge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     input_tokens: int
     output_tokens: int
     occurred_at: datetime
-    counted: Decimal = _NOTHING
+    counted: Decimal = NOTHING
     attempts: tuple[Attempt, ...] = ()
     is_simulated: bool = False
     budgets: tuple[Counter, ...] = ()
     epoch: str | None = None
     settled: Mapping[Counter, Decimal] = _NOWHERE
     quota: str | None = None
+    is_billable: bool = True
 
     @property
     def is_booked(self) -> bool:
@@ -116,7 +120,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             return amounts
         for attempt in self.attempts:
             post = (f"provider:{attempt.provider_type}", self.month)
-            amounts[post] = amounts.get(post, _NOTHING) - attempt.cost - attempt.operator_cost
+            amounts[post] = amounts.get(post, NOTHING) - attempt.cost - attempt.operator_cost
         return amounts
 
 

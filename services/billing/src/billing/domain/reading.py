@@ -19,10 +19,9 @@ from common.contracts.usage import USAGE_RECORDED
 from common.periods import counter_name
 from msgspec import Meta
 
-from billing.domain.charges import PRECISION, Attempt, Charge, Month, Owner, State, month_named
+from billing.domain.charges import NOTHING, PRECISION, Attempt, Charge, Month, Owner, State, month_named
 from billing.domain.counters import Counter, counter_named
 
-_NOTHING = Decimal(0)
 _LAB = frozenset({"lab", "compare", "schedule", "judge"})
 
 Tokens = Annotated[int, Meta(ge=0)]
@@ -79,6 +78,7 @@ class AttemptRead(msgspec.Struct, gc=False):
     usage: UsageRead | None
     cost_usd: Amount
     unbilled_usd: Amount = "0"
+    service_tier: str | None = None
 
 
 class PriceRead(msgspec.Struct, gc=False):
@@ -146,7 +146,7 @@ class Reader:
         # A call made elsewhere counts in its user's budgets, although nobody owes us anything for it.
         is_billable, is_tracked = call.billable, call.status == "tracked"
         counts = is_billable or is_tracked
-        cost, operator_cost, used = Decimal(call.cost_usd), Decimal(call.operator_cost_usd), call.usage
+        cost, operator_cost, used = _dollars(call.cost_usd), _dollars(call.operator_cost_usd), call.usage
         return Charge(
             request_id=call.request_id,
             event_id=event_id,
@@ -155,17 +155,18 @@ class Reader:
             team_id=call.team_id,
             provider_type=call.provider_type,
             month=self._month(call.period),
-            cost=cost if is_billable else _NOTHING,
-            operator_cost=operator_cost if is_billable else _NOTHING,
+            cost=cost if is_billable else NOTHING,
+            operator_cost=operator_cost if is_billable else NOTHING,
             input_tokens=used.read_tokens(),
             output_tokens=used.written_tokens(),
             occurred_at=call.started_at,
-            counted=cost if counts else _NOTHING,
+            counted=cost if counts else NOTHING,
             attempts=_attempts(call, cost, operator_cost) if counts else (),
             is_simulated=call.simulated,
             budgets=self._budgets(call) if counts and not is_tracked else (),
             epoch=call.epoch,
             quota=_quota(call),
+            is_billable=is_billable,
         )
 
     def _month(self, period: str) -> Month:
@@ -187,9 +188,15 @@ class Reader:
         return tuple(found)
 
 
+def _dollars(amount: str) -> Decimal:
+    return NOTHING if amount == "0" else Decimal(amount)
+
+
 def _attempts(call: CallRead, cost: Decimal, operator_cost: Decimal) -> tuple[Attempt, ...]:
     """The attempts, which sum to what the call cost: what they leave open is the last one's, which answered."""
     told, version = call.attempts, call.price.version
+    if call.status == "cached":  # nobody was asked, so nothing was used that any price is for
+        return (Attempt(call.provider_type, call.model, cost, operator_cost),)
     if not told:
         return (Attempt(call.provider_type, call.model, cost, operator_cost, call.usage.buckets(), version),)
     failed: list[Attempt] = []
@@ -197,7 +204,7 @@ def _attempts(call: CallRead, cost: Decimal, operator_cost: Decimal) -> tuple[At
         with localcontext() as context:
             context.prec = PRECISION
             for one in told[:-1]:
-                attempt = _attempt(one, Decimal(one.cost_usd), Decimal(one.unbilled_usd), None)
+                attempt = _attempt(one, _dollars(one.cost_usd), _dollars(one.unbilled_usd), None)
                 cost, operator_cost = cost - attempt.cost, operator_cost - attempt.operator_cost
                 failed.append(attempt)
     return (*failed, _attempt(told[-1], cost, operator_cost, version))
@@ -205,7 +212,7 @@ def _attempts(call: CallRead, cost: Decimal, operator_cost: Decimal) -> tuple[At
 
 def _attempt(told: AttemptRead, cost: Decimal, operator_cost: Decimal, version: str | None) -> Attempt:
     used = told.usage.buckets() if told.usage is not None else {}
-    return Attempt(told.provider, told.model, cost, operator_cost, used, version)
+    return Attempt(told.provider, told.model, cost, operator_cost, used, version, told.service_tier)
 
 
 def _quota(call: CallRead) -> str | None:

@@ -23,6 +23,7 @@ from billing.flows.gap_audit import GapAudit
 from billing.flows.known import Known
 from billing.flows.others import Others
 from billing.flows.reconciling import Reconciling
+from billing.flows.rerating import Rerating
 from billing.flows.resettling import Resettling
 from billing.flows.statements import Statements
 from billing.store import audit, entries, months
@@ -47,6 +48,7 @@ class Billing:
         self.statements = Statements(pool, clock)
         self.gap_audit = GapAudit(pool, jetstream, clock)
         self.reconciling = Reconciling(pool, known or Known(), clock)
+        self.rerating = Rerating(pool, known or Known(), self.others, clock)
         self.admission = Admission(pool, jetstream, counters, self.others, clock)
 
     async def record_usage(self, events: Sequence[tuple[int, Charge]]) -> None:

@@ -57,17 +57,24 @@ async def book_batch(
     if booking.told_twice and not is_replay:
         wanted = [one for charge in booking.told_twice.values() for one in resettlements_of(charge, present.epoch)]
         await resettlements.note(connection, wanted, at)
-    return await count_changes(connection, booking.changes, at, tells=not is_replay)
+    asked, found = await differences_of(connection, booking.changes)
+    return await add_differences(connection, asked, found, at, tells=not is_replay)
 
 
-async def count_changes(
-    connection: Connection, changes: Sequence[Change], at: datetime, *, tells: bool = True
-) -> list[Total]:
-    """Count changes of charges in the counters of every scope, and tell of thresholds that are passed; the counters
-    whose `other` part has changed."""
+async def differences_of(
+    connection: Connection, changes: Sequence[Change]
+) -> tuple[Sequence[Budget], Mapping[Counter, Counted]]:
+    """The budgets that changes of charges count in, and what they add to which counters."""
     scopes = counting.scopes_among(charge for pair in changes for charge in pair if charge)
     asked = await budgets.in_scopes(connection, scopes)
-    found = counting.differences(changes, _watched(asked))
+    return asked, counting.differences(changes, _watched(asked))
+
+
+async def add_differences(
+    connection: Connection, asked: Sequence[Budget], found: Mapping[Counter, Counted], at: datetime, *, tells: bool
+) -> list[Total]:
+    """Add differences to the counters, and tell of thresholds that are passed; the counters whose `other` part has
+    changed."""
     if not found:
         return []
     counted = await totals.add(connection, found, at)

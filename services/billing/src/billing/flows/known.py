@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from common.contracts.snapshots import (
@@ -65,6 +66,12 @@ class Known:
         named = [model for model in self._models.values() if model.provider_type == provider_type]
         own = (model for model in named if model.name == name)
         return next(own, next((model for model in named if name in model.names), None))
+
+    def spellings(self, provider_type: str | None, name: str) -> Sequence[str]:
+        """Every name that providers take a model by, or the one provider does that is meant; this one at least."""
+        meant = [one for one in self._models.values() if provider_type in (None, one.provider_type)]
+        found = {spelling for one in meant if name in (one.name, *one.names) for spelling in (one.name, *one.names)}
+        return sorted({name, *found})
 
     def models_named(self, name: str) -> list[ModelSnapshot]:
         """The models that a name may mean: an alias's, in their order; `provider/name`; else everybody's of that name."""

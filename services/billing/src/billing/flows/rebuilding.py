@@ -16,9 +16,10 @@ from common.errors import Conflict
 from common.postgres.pool import Connection, Pool
 from nats.js import JetStreamContext
 
-from billing.domain.charges import Charge
+from billing.domain.charges import Change, Charge
 from billing.flows.booking import book_batch
-from billing.store import locks, rebuild
+from billing.flows.changing import Changing
+from billing.store import charges, locks, rebuild, reratings
 from billing.store.rebuild import Prints
 
 Read = Callable[[bytes], Charge]
@@ -54,12 +55,25 @@ async def rebuild_books(owner: Pool, jetstream: JetStreamContext, clock: Clock, 
         events = 0
         async for batch in rebuild.replay(jetstream):
             events += await _book(connection, batch, clock, read)
+        await _price_again(connection, clock)
         await rebuild.end(connection)
         after = await rebuild.prints(connection)
         if after != before:
             names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
             raise BooksDiffer(f"the rebuilt books differ in {', '.join(names)}; nothing was changed")
     return Rebuilt(events, after)
+
+
+async def _price_again(connection: Connection, clock: Clock) -> None:
+    """Let charges that had been priced again stand as they stood; their lines are among those that were kept."""
+    changing = Changing()
+    async for kept in reratings.kept_pages(connection):
+        replayed = await charges.lock(connection, [charge.request_id for charge in kept])
+        changes: list[Change] = [(replayed[c.request_id], c) for c in kept if c.request_id in replayed]
+        await charges.replace(connection, [after for _, after in changes], clock.now())
+        await changing.take(connection, changes)
+    await changing.write(connection, clock.now(), tells=False)
+    await reratings.marks_kept(connection)
 
 
 async def _refuse_short_stream(connection: Connection, jetstream: JetStreamContext) -> None:

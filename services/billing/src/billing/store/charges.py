@@ -42,12 +42,12 @@ async def create(connection: Connection, charges: Collection[Charge], at: dateti
     """Write the charges of requests that have none yet; returns the ids of these requests."""
     rows = await connection.fetch(
         "INSERT INTO charges (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month,"
-        " cost, operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled,"
-        " booked_at)"
+        " cost, operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts,"
+        " settled, booked_at)"
         " SELECT c.request_id, c.event_id::uuid, c.state, c.api_key_id, c.user_id, c.team_id, c.provider_type,"
         " c.year::int, c.month::int, c.cost::numeric, c.operator_cost::numeric, c.input_tokens::bigint,"
-        " c.output_tokens::bigint, c.occurred_at::timestamptz, c.counted::numeric, c.is_simulated::boolean, c.attempts,"
-        " c.settled, $19"
+        " c.output_tokens::bigint, c.occurred_at::timestamptz, c.counted::numeric, c.is_simulated::boolean,"
+        " c.is_billable::boolean, c.attempts, c.settled, $20"
         " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
         " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
         " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
@@ -56,9 +56,10 @@ async def create(connection: Connection, charges: Collection[Charge], at: dateti
         " json_array_elements_text($11::text::json), json_array_elements_text($12::text::json),"
         " json_array_elements_text($13::text::json), json_array_elements_text($14::text::json),"
         " json_array_elements_text($15::text::json), json_array_elements_text($16::text::json),"
-        " jsonb_array_elements($17::text::jsonb), jsonb_array_elements($18::text::jsonb))"
+        " json_array_elements_text($17::text::json), jsonb_array_elements($18::text::jsonb),"
+        " jsonb_array_elements($19::text::jsonb))"
         " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
-        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled)"
+        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled)"
         " ORDER BY c.request_id"
         " ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
         *_columns(charges),
@@ -71,11 +72,11 @@ async def lock(connection: Connection, request_ids: Collection[str]) -> dict[str
     """The charges that stand for these requests, held until the end of the transaction."""
     rows = await connection.fetch(
         "SELECT request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
-        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled"
+        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled"
         " FROM charges WHERE request_id = ANY($1::text[]) ORDER BY request_id FOR UPDATE",
         list(request_ids),
     )
-    return {row["request_id"]: _charge(row) for row in rows}
+    return {row["request_id"]: read_row(row) for row in rows}
 
 
 async def replace(connection: Connection, charges: Collection[Charge], at: datetime) -> None:
@@ -86,7 +87,8 @@ async def replace(connection: Connection, charges: Collection[Charge], at: datet
         " month = c.month::int, cost = c.cost::numeric, operator_cost = c.operator_cost::numeric,"
         " input_tokens = c.input_tokens::bigint, output_tokens = c.output_tokens::bigint,"
         " occurred_at = c.occurred_at::timestamptz, counted = c.counted::numeric,"
-        " is_simulated = c.is_simulated::boolean, attempts = c.attempts, settled = c.settled, booked_at = $19"
+        " is_simulated = c.is_simulated::boolean, is_billable = c.is_billable::boolean, attempts = c.attempts,"
+        " settled = c.settled, booked_at = $20"
         " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
         " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
         " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
@@ -95,9 +97,10 @@ async def replace(connection: Connection, charges: Collection[Charge], at: datet
         " json_array_elements_text($11::text::json), json_array_elements_text($12::text::json),"
         " json_array_elements_text($13::text::json), json_array_elements_text($14::text::json),"
         " json_array_elements_text($15::text::json), json_array_elements_text($16::text::json),"
-        " jsonb_array_elements($17::text::jsonb), jsonb_array_elements($18::text::jsonb))"
+        " json_array_elements_text($17::text::json), jsonb_array_elements($18::text::jsonb),"
+        " jsonb_array_elements($19::text::jsonb))"
         " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
-        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, attempts, settled)"
+        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled)"
         " WHERE standing.request_id = c.request_id",
         *_columns(charges),
         at,
@@ -122,17 +125,19 @@ def _columns(charges: Collection[Charge]) -> tuple[str, ...]:
         column([charge.occurred_at for charge in charges]),
         column([charge.counted for charge in charges]),
         column([charge.is_simulated for charge in charges]),
+        column([charge.is_billable for charge in charges]),
         column([charge.attempts for charge in charges]),
         column([{counter.name: amount for counter, amount in charge.settled.items()} for charge in charges]),
     )
 
 
 def _attempt(stored: Mapping[str, Any]) -> Attempt:
-    amounts = {name: Decimal(stored[name]) for name in ("cost", "operator_cost")}
+    amounts = {name: Decimal(stored[name]) for name in ("cost", "operator_cost") if name in stored}
     return Attempt(**{**stored, **amounts})
 
 
-def _charge(row: asyncpg.Record) -> Charge:
+def read_row(row: asyncpg.Record) -> Charge:
+    """The charge that a row is."""
     return Charge(
         request_id=row["request_id"],
         event_id=row["event_id"],
@@ -149,6 +154,7 @@ def _charge(row: asyncpg.Record) -> Charge:
         counted=row["counted"],
         attempts=tuple(_attempt(stored) for stored in row["attempts"]),
         is_simulated=row["is_simulated"],
+        is_billable=row["is_billable"],
         settled={
             counter: Decimal(amount) for name, amount in row["settled"].items() if (counter := counter_named(name))
         },

@@ -47,6 +47,13 @@ async def take_counters(connection: Connection) -> None:
     )
 
 
+async def take_reratings(connection: Connection) -> None:
+    """Be the only re-rating until the transaction ends: the final charges that it looks at are nobody else's to change."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.reratings'))", timeout=_SECONDS
+    )
+
+
 async def try_admission(connection: Connection) -> bool:
     """Take the lock on opening admission, until the connection goes back to its pool; False when another replica has
     it."""
