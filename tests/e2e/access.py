@@ -96,7 +96,14 @@ MANAGED: Mapping[str, str] = {
     "GET /api/v1/analytics/requests/{request_id}": "401 200 404 200 401",
     "GET /api/costs/summary": "401 200 200 200 401",
     "GET /api/v1/providers/health": "401 403 403 200 401",
-    # Ends the sessions of whoever asks: last.
+    "GET /api/auth/oidc": "200 200 200 200 200",
+    # Where no issuer is set up there is nothing to sign in with: 404.
+    "GET /api/auth/oidc/login": "404 404 404 404 404",
+    "GET /api/auth/oidc/callback": "404 404 404 404 404",
+    "POST /api/auth/oidc/link": "401 422 422 422 401",
+    "DELETE /api/auth/oidc/link": "401 404 404 404 401",
+    "POST /api/auth/oidc/backchannel-logout": "422 422 422 422 422",
+    "POST /api/auth/oidc/logout": "401 200 200 200 401",
     "POST /api/auth/logout": "401 204 204 204 401",
 }
 """`/api/*`, by the services' OpenAPI documents."""
@@ -113,6 +120,13 @@ KEYED: Mapping[str, str] = {
     "POST /chat/completions": "401 401 401 401 400",
     "POST /embeddings": "401 401 401 401 400",
     "POST /images/generations": "401 401 401 401 400",
+    "POST /completions": "401 401 401 401 400",
+    "POST /responses": "401 401 401 401 400",
+    "POST /responses/input_tokens": "401 401 401 401 400",
+    "GET /responses/{id}": "401 401 401 401 404",
+    "DELETE /responses/{id}": "401 401 401 401 404",
+    "GET /responses/{id}/input_items": "401 401 401 401 404",
+    "POST /responses/{id}/cancel": "401 401 401 401 404",
     "POST /messages": "401 401 401 401 400",
     "POST /messages/count_tokens": "401 401 401 401 400",
     "POST /moderations": "401 401 401 401 400",
@@ -128,6 +142,9 @@ OPEN: Mapping[str, str] = {
     "GET /metrics": "200 200 200 200 200",
 }
 """For probes and load balancers: they tell of the process, of nobody's things."""
+
+ENDING = ("POST /api/auth/logout", "POST /api/auth/oidc/logout")
+"""What ends the session of whoever asks."""
 
 _REFUSED = {"surprise": True}
 BODIES: Mapping[str, Any] = {

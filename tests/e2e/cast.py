@@ -20,6 +20,7 @@ class Cast:
 
     machine: Machine
     owner_id: str
+    emails: dict[str, str]
     tokens: dict[str, str]
     key: str
     things: dict[str, str] = field(default_factory=dict)
@@ -29,6 +30,16 @@ class Cast:
         token = self.key if role == "key" else self.tokens.get(role)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return await self.machine.caller.request(method, url, json=body, headers=headers)
+
+    async def sign_in(self, role: str) -> None:
+        """Begin another session, where somebody can sign in."""
+        if role in self.emails:
+            body = {"email": self.emails[role], "password": PASSWORD}
+            answer = await self.machine.caller.post("/api/auth/login", json=body)
+            self.tokens[role] = answer.json()["access_token"]
+        elif role == "admin":
+            await self.machine.sign_in()
+            self.tokens[role] = _token(self.machine)
 
     def private(self) -> list[str]:
         """Ids that nobody but the owner and admins may be told."""
@@ -72,9 +83,9 @@ class Cast:
 
 async def assemble(machine: Machine) -> Cast:
     """Sign everybody up and give the owner things."""
-    ids, tokens = {}, {"admin": machine.admin.headers["authorization"].removeprefix("Bearer ")}
-    for role in ("owner", "stranger"):
-        email = f"{role}-{secrets.token_hex(6)}@example.com"
+    ids, tokens = {}, {"admin": _token(machine)}
+    emails = {role: f"{role}-{secrets.token_hex(6)}@example.com" for role in ("owner", "stranger")}
+    for role, email in emails.items():
         answer = await machine.caller.post(
             "/api/auth/signup", json={"email": email, "password": PASSWORD, "name": role.title()}
         )
@@ -84,9 +95,13 @@ async def assemble(machine: Machine) -> Cast:
         "/api/v1/keys", json={"name": "cast", "user_id": ids["owner"], "tier": "enterprise", "monthly_budget": 10}
     )
     assert made.status_code == 201, made.text
-    cast = Cast(machine, ids["owner"], tokens, made.json()["key"])
+    cast = Cast(machine, ids["owner"], emails, tokens, made.json()["key"])
     await _give(cast)
     return cast
+
+
+def _token(machine: Machine) -> str:
+    return str(machine.admin.headers["authorization"].removeprefix("Bearer "))
 
 
 async def _give(cast: Cast) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import pytest_asyncio
+import redis
 from common.servers.ports import free_port
 from machine import Machine, read_run, tollgate
 
@@ -28,6 +29,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     refused = [
         line for log in (folder / "logs").iterdir() for line in log.read_text().splitlines() if _REFUSED.search(line)
     ]
+    for url in ("redis_url", "cache_redis_url"):
+        with redis.from_url(read_run(folder)[url], decode_responses=True) as client:
+            refused += [f"{entry['username']}: {entry['object']}" for entry in client.acl_log()]
     assert refused == [], "a service asked a server for what the table of privileges does not give it"
     stopped = tollgate(folder, "down")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr

@@ -84,7 +84,7 @@ PRIVILEGES = (
                 "redis",
                 writes=(
                     *("rate_limit:", "token_limit:", "concurrency:", "cost:", "held:", "quota:"),
-                    *("hold:", "holds", "reaped:", "idempotency:", "gateway:logs"),
+                    *("hold:", "holds", "reaped:", "idempotency:", "gateway:logs", "settle:again"),
                 ),
                 reads=("epoch", "revoked:", "other:"),
                 commands=(
@@ -95,7 +95,9 @@ PRIVILEGES = (
                 ),
             ),
             RedisAccess(
-                "cache-redis", writes=("answer:", "response:", "flight:"), commands=("info", "get", "set", "del")
+                "cache-redis",
+                writes=("answer:", "response:", "flight:", "stored:", "stored-item:", "stored-of:"),
+                commands=("info", "get", "set", "del", "incr", "pexpire"),
             ),
         ),
     ),
@@ -108,11 +110,11 @@ PRIVILEGES = (
             RedisAccess(
                 "redis",
                 # `cost:` and `quota:` are the gateways': billing restores them after a loss.
-                writes=("epoch", "other:", "cost:", "quota:"),
+                writes=("epoch", "other:", "settle:again", "cost:", "quota:"),
                 reads=("held:", "gateway:logs"),
                 commands=(
                     *(*_SCRIPTS, "script|exists", "info", "multi", "exec", "get", "mget", "set", "mset", "del"),
-                    *("hget", "hset", "llen"),
+                    *("hget", "hset", "llen", "rpush"),
                 ),
             ),
         ),

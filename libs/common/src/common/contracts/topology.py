@@ -185,6 +185,9 @@ REDIS_KEYS = (
         "response:{digest}", "string", "gateway", "cache Redis, sealed: an answer for those who ask for the cache"
     ),
     RedisKey("flight:{digest}", "string", "gateway", "cache Redis: who is fetching such an answer now; half a minute"),
+    RedisKey("stored:{id}", "string", "gateway", "cache Redis, sealed: a response that its client asked to keep"),
+    RedisKey("stored-item:{id}", "string", "gateway", "cache Redis, sealed: which stored response holds an item"),
+    RedisKey("stored-of:{id}", "string", "gateway", "cache Redis: a virtual key's stored responses, in a circle"),
     RedisKey("gateway:logs", "LIST", "gateway", "events that wait for NATS to come back"),
     RedisKey(
         "settle:again", "LIST", "billing", "settlements that a gateway is to make again, by the final; at most 10,000"
