@@ -29,6 +29,7 @@ class Cast:
         """A request as somebody of the cast; `key`: with the owner's virtual key, as a bearer."""
         token = self.key if role == "key" else self.tokens.get(role)
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.machine.caller.cookies.clear()  # a login leaves one, which would speak for everybody
         return await self.machine.caller.request(method, url, json=body, headers=headers)
 
     async def sign_in(self, role: str) -> None:
