@@ -29,6 +29,8 @@ class Usage:
     audio_output_tokens: int = 0
     units: Mapping[str, int] = field(default_factory=lambda: _NO_UNITS)
     estimated: bool = False
+    anomalous: bool = False
+    """Whether the provider's report contradicts itself: what cannot be was clamped, so that nothing is negative."""
 
     @property
     def total_tokens(self) -> int:
@@ -81,6 +83,7 @@ class Usage:
             "total_tokens": self.total_tokens,
             "units": dict(self.units),
             "estimated": self.estimated,
+            "anomalous": self.anomalous,
         }
 
 

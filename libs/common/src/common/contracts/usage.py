@@ -47,11 +47,13 @@ class UsageCounts(Contract):
     """What is counted otherwise, by name: images, requests, characters."""
     estimated: bool
     """Whether this is our own estimate and not the provider's report."""
+    anomalous: bool = False
+    """Whether the provider's report contradicts itself, so that some of it was clamped."""
 
     def to_usage(self) -> Usage:
         """The same as the record that pricing takes."""
         buckets = {name: getattr(self, name) for name in TOKEN_BUCKETS}
-        return Usage(**buckets, units=self.units, estimated=self.estimated)
+        return Usage(**buckets, units=self.units, estimated=self.estimated, anomalous=self.anomalous)
 
 
 class PriceUsed(Contract):

@@ -21,7 +21,8 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         return None
     produced = produced or 0
     written = _written(raw)
-    thought = min(count_of(_inside(raw, "output_tokens_details").get("thinking_tokens")) or 0, produced)
+    told = count_of(_inside(raw, "output_tokens_details").get("thinking_tokens")) or 0
+    thought = min(told, produced)
     return Usage(
         input_tokens=fresh or 0,
         cached_input_tokens=count_of(raw.get("cache_read_input_tokens")) or 0,
@@ -34,6 +35,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
             for name, value in _inside(raw, "server_tool_use").items()
             if name.endswith("_requests") and (count := count_of(value))
         },
+        anomalous=told > produced or _is_overwritten(raw),
     )
 
 
@@ -52,6 +54,12 @@ def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
         return minutes, hour
     hour = min(hour, total)
     return total - hour, hour
+
+
+def _is_overwritten(raw: Mapping[str, Any]) -> bool:
+    """Whether more was written for its two lifetimes than in all."""
+    split, total = _inside(raw, "cache_creation"), count_of(raw.get("cache_creation_input_tokens"))
+    return total is not None and sum(count_of(value) or 0 for value in split.values()) > total
 
 
 def _inside(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -20,8 +20,9 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         return None
     cached, written = count_of(raw.get("cacheReadInputTokens")) or 0, count_of(raw.get("cacheWriteInputTokens")) or 0
     explained = (fresh or 0) + (produced or 0) + cached + written
-    unexplained = max(0, (count_of(raw.get("totalTokens")) or 0) - explained)
-    hour = min(_for_an_hour(raw), written)
+    total, kept = count_of(raw.get("totalTokens")), _for_an_hour(raw)
+    unexplained = max(0, (total or 0) - explained)
+    hour = min(kept, written)
     served = raw.get("serverToolUsage")
     return Usage(
         input_tokens=fresh or 0,
@@ -32,6 +33,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         units={name: count for name, value in served.items() if (count := count_of(value))}
         if isinstance(served, dict)
         else {},
+        anomalous=kept > written or (total is not None and total < explained - cached - written),
     )
 
 

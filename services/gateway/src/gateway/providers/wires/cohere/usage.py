@@ -24,14 +24,15 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     if found == [None, None] and not units:
         return None
     read, produced = found[0] or 0, found[1] or 0
-    cached = min(count_of(raw.get("cached_tokens")) or 0, read)
-    thought = min(count_of(seen.get("reasoning_tokens")) or 0, produced)
+    held, pondered = count_of(raw.get("cached_tokens")) or 0, count_of(seen.get("reasoning_tokens")) or 0
+    cached, thought = min(held, read), min(pondered, produced)
     return Usage(
         input_tokens=read - cached,
         cached_input_tokens=cached,
         output_tokens=produced - thought,
         reasoning_tokens=thought,
         units=units,
+        anomalous=held > max(read, count_of(seen.get("input_tokens")) or 0) or pondered > produced,
     )
 
 

@@ -23,7 +23,8 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     produced = count_of(raw.get("candidatesTokenCount")) or 0
     thought = count_of(raw.get("thoughtsTokenCount")) or 0
     thought += max(0, (total or 0) - prompt - produced - thought)
-    cached = min(count_of(raw.get("cachedContentTokenCount")) or 0, prompt)
+    told = count_of(raw.get("cachedContentTokenCount")) or 0
+    cached = min(told, prompt)
     heard = max(0, _audio(raw, "promptTokensDetails") - _audio(raw, "cacheTokensDetails"))
     heard = min(heard, prompt - cached)
     said = min(_audio(raw, "candidatesTokensDetails"), produced)
@@ -34,6 +35,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=thought,
         audio_input_tokens=heard,
         audio_output_tokens=said,
+        anomalous=told > prompt or (total is not None and total < prompt + produced + thought),
     )
 
 

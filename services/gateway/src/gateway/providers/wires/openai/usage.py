@@ -29,8 +29,10 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     elif unexplained:
         completion += unexplained
         reasoning = max(reasoning, unexplained)
-    cached = min(_cached(raw, inside), prompt)
-    written = min(count_of(inside.get("cache_write_tokens")) or 0, prompt - cached)
+    told = _cached(raw, inside), count_of(inside.get("cache_write_tokens")) or 0
+    is_odd = sum(told) > prompt or reasoning > completion or _is_short(raw, prompt + completion)
+    cached = min(told[0], prompt)
+    written = min(told[1], prompt - cached)
     audio_in = min(audio_in, prompt - cached - written)
     reasoning = min(reasoning, completion)
     audio_out = min(count_of(outside.get("audio_tokens")) or 0, completion - reasoning)
@@ -42,6 +44,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=reasoning,
         audio_input_tokens=audio_in,
         audio_output_tokens=audio_out,
+        anomalous=is_odd,
     )
 
 
@@ -51,6 +54,12 @@ def report_in(raw: msgspec.Raw) -> dict[str, Any] | None:
         return None
     found = msgspec.json.decode(raw)
     return found if isinstance(found, dict) else None
+
+
+def _is_short(raw: Mapping[str, Any], counted: int) -> bool:
+    """Whether the total is less than its parts."""
+    total = count_of(raw.get("total_tokens"))
+    return total is not None and total < counted
 
 
 def _cached(raw: Mapping[str, Any], inside: Mapping[str, Any]) -> int:

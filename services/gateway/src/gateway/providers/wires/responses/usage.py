@@ -23,10 +23,12 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     given, produced = given or 0, produced or 0
     inside, outside = _details(raw, "input_tokens_details"), _details(raw, "output_tokens_details")
     produced += max(0, (count_of(raw.get("total_tokens")) or 0) - given - produced)
-    cached = min(count_of(inside.get("cached_tokens")) or 0, given)
-    written = min(count_of(inside.get("cache_write_tokens")) or 0, given - cached)
+    read, kept = count_of(inside.get("cached_tokens")) or 0, count_of(inside.get("cache_write_tokens")) or 0
+    thought, total = count_of(outside.get("reasoning_tokens")) or 0, count_of(raw.get("total_tokens"))
+    cached = min(read, given)
+    written = min(kept, given - cached)
     heard = min(count_of(inside.get("audio_tokens")) or 0, given - cached - written)
-    reasoning = min(count_of(outside.get("reasoning_tokens")) or 0, produced)
+    reasoning = min(thought, produced)
     spoken = min(count_of(outside.get("audio_tokens")) or 0, produced - reasoning)
     return Usage(
         input_tokens=given - cached - written - heard,
@@ -36,6 +38,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=reasoning,
         audio_input_tokens=heard,
         audio_output_tokens=spoken,
+        anomalous=read + kept > given or thought > produced or (total is not None and total < given + produced),
     )
 
 
