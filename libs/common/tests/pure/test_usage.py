@@ -39,8 +39,8 @@ def test_an_event_carries_the_whole_record(usage: Usage) -> None:
 
 
 def test_the_buckets_are_all_the_token_fields_of_the_record() -> None:
-    assert set(TOKEN_BUCKETS) == {one.name for one in fields(Usage)} - {"units", "estimated"}
-    assert set(TOKEN_BUCKETS) | {"total_tokens", "units", "estimated"} == set(UsageCounts.model_fields)
+    assert set(TOKEN_BUCKETS) == {one.name for one in fields(Usage)} - {"units", "estimated", "anomalous"}
+    assert set(TOKEN_BUCKETS) | {"total_tokens", "units", "estimated", "anomalous"} == set(UsageCounts.model_fields)
 
 
 def test_nothing_is_nothing_and_cannot_be_added_to() -> None:
