@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from common.providers.registry import PROVIDERS, ProviderRow
+from common.providers.registry import Wire as WireName
 from gateway.providers.languages import WIRES
 from gateway.providers.wire import Outgoing, StreamDecoder
 from wire_streams import shown
@@ -34,10 +35,15 @@ def asked(provider: str, messages: list[dict[str, Any]], model: str, **members: 
 
 
 def decoded(
-    provider: ProviderRow, stream: bytes, *, cuts: list[int] | None = None, wants_usage: bool = False
+    provider: ProviderRow,
+    stream: bytes,
+    *,
+    cuts: list[int] | None = None,
+    wants_usage: bool = False,
+    wire: WireName | None = None,
 ) -> tuple[bytes, StreamDecoder]:
     """What a client sees of a stream that comes in the pieces between the cuts, and the decoder at the end of it."""
-    decoder = WIRES[provider.wire].decode_stream(provider, wants_usage, CREATED, "asked")
+    decoder = WIRES[wire or provider.wire].decode_stream(provider, wants_usage, CREATED, "asked")
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts or []), len(stream)]
     seen = b""
     for start, end in pairwise(places):

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
-from common.usage import TOKEN_BUCKETS, Usage
+from common.usage import Usage
+from exchange_checks import (
+    COUNT,
+    answer_of,
+    folds_to_the_whole,
+    has_no_negative_bucket,
+    in_pieces,
+    is_the_same_however_cut,
+    named,
+    never_looks_complete,
+)
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wires.anthropic import decode_error, decode_response, decode_usage
 from hypothesis import given
 from hypothesis import strategies as st
-from native import CREATED, decoded, folded, told
+from native import CREATED, decoded, told
 from native_exchanges import native_exchanges
 from recordings import Exchange
-from wire_streams import shown
 
 ALL = [one for one in native_exchanges("/messages") if one.provider.wire == "anthropic"]
 WHOLE = [one for one in ALL if one.status == 200 and one.stream is None]
 STREAMS = [one for one in ALL if one.stream is not None]
 REFUSED = [one for one in ALL if one.status != 200]
 ANTHROPIC = ALL[0].provider
-COUNT = st.none() | st.integers(-5, 10**14) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
-
-
-def named(these: list[Exchange]) -> Any:
-    """A test for each exchange, under its name."""
-    return pytest.mark.parametrize("exchange", [pytest.param(one, id=one.name) for one in these])
 
 
 def total(raw: dict[str, Any]) -> int:
@@ -58,22 +60,18 @@ def _pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]
     if block["type"] == "text":
         cited = [{"type": "citations_delta", "citation": one} for one in block.get("citations") or ()]
         opening = {"type": "text", "text": "", **({"citations": []} if cited else {})}
-        return opening, [*({"type": "text_delta", "text": piece} for piece in _cut(block["text"])), *cited]
+        return opening, [*({"type": "text_delta", "text": piece} for piece in in_pieces(block["text"])), *cited]
     if block["type"] == "thinking":
-        thought = [{"type": "thinking_delta", "thinking": piece} for piece in _cut(block["thinking"])]
+        thought = [{"type": "thinking_delta", "thinking": piece} for piece in in_pieces(block["thinking"])]
         return {"type": "thinking", "thinking": "", "signature": ""}, [
             *thought,
             {"type": "signature_delta", "signature": block["signature"]},
         ]
     if "input" in block:
         text = json.dumps(block["input"], separators=(",", ":"), ensure_ascii=False)
-        pieces = _cut(text) if block["input"] else [""]
+        pieces = in_pieces(text) if block["input"] else [""]
         return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
     return block, []
-
-
-def _cut(text: str) -> list[str]:
-    return [text[start : start + 7] for start in range(0, len(text), 7)]
 
 
 def test_there_are_answers_streams_and_refusals() -> None:
@@ -84,7 +82,7 @@ def test_there_are_answers_streams_and_refusals() -> None:
 
 @named(WHOLE)
 def test_a_whole_answer_is_read_and_its_content_shown(exchange: Exchange) -> None:
-    answer = decode_response(json.dumps(exchange.response).encode(), exchange.provider, CREATED, "asked")
+    answer = answer_of(exchange)
     raw = exchange.response["usage"]
     assert answer.usage is not None
     assert answer.usage.total_tokens == total(raw)
@@ -103,48 +101,24 @@ def test_a_whole_answer_is_read_and_its_content_shown(exchange: Exchange) -> Non
 
 @named(WHOLE)
 def test_a_folded_stream_is_the_whole_however_it_is_cut(exchange: Exchange) -> None:
-    stream = streamed(exchange.response)
-    answer = decode_response(json.dumps(exchange.response).encode(), exchange.provider, CREATED, "asked")
-    draw = random.Random(exchange.name)
-    for count in (0, 3, 50):
-        seen, decoder = decoded(exchange.provider, stream, cuts=[draw.randrange(len(stream)) for _ in range(count)])
-        assert decoder.failure is None
-        assert folded(seen) == told(answer.body)
-        usage = decoder.usage()
-        assert usage is not None
-        assert usage == answer.usage
+    folds_to_the_whole(exchange, streamed(exchange.response))
 
 
 @named(STREAMS)
 def test_a_recorded_stream_is_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    assert exchange.stream is not None
-    stream, draw = exchange.stream.encode(), random.Random(exchange.name)
-    once, decoder = decoded(exchange.provider, stream, wants_usage=True)
-    assert decoder.failure is None
-    assert decoder.is_done
-    assert folded(once)["finish_reason"] == decoder.finish_reason
+    decoder = is_the_same_however_cut(exchange)
     usage = decoder.usage()
-    assert usage is not None
+    assert decoder.is_done
     assert decoder.raw_usage is not None
+    assert usage is not None
     assert usage.total_tokens == total(decoder.raw_usage)
-    assert len({(one["id"], one["created"], one["model"]) for one in shown(once)}) == 1
-    assert all(one["usage"] is None for one in shown(once))
-    for count in (3, 40):
-        cuts = [draw.randrange(len(stream)) for _ in range(count)]
-        assert decoded(exchange.provider, stream, cuts=cuts, wants_usage=True)[0] == once
 
 
 @named(STREAMS)
 def test_a_stream_that_breaks_off_never_looks_complete_and_its_output_is_estimated(exchange: Exchange) -> None:
-    assert exchange.stream is not None
-    stream = exchange.stream.encode()
-    ends = stream.index(b"event: message_delta")
-    for place in random.Random(exchange.name).sample(range(ends), 8):
-        seen, decoder = decoded(exchange.provider, stream[:place])
-        assert decoder.failure is not None
+    for decoder in never_looks_complete(exchange, b"event: message_delta"):
         usage = decoder.usage()
         assert usage is None or (usage.estimated and usage.output_tokens >= decoder.delivered_tokens())
-        assert all(choice["finish_reason"] is None for one in shown(seen) for choice in one["choices"])
 
 
 @named(REFUSED)
@@ -226,7 +200,4 @@ def test_cache_writes_are_split_by_how_long_they_live() -> None:
     "server_tool_use": st.dictionaries(st.sampled_from(["web_search_requests", "x"]), COUNT) | COUNT,
 }))  # fmt: skip
 def test_no_report_makes_a_negative_bucket(raw: dict[str, Any]) -> None:
-    usage = decode_usage(raw)
-    if usage is not None:
-        assert all(getattr(usage, bucket) >= 0 for bucket in TOKEN_BUCKETS)
-        assert all(count >= 0 for count in usage.units.values())
+    has_no_negative_bucket(decode_usage(raw))

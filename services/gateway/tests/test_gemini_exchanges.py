@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
 from common.providers.registry import PROVIDERS
-from common.usage import TOKEN_BUCKETS
+from exchange_checks import (
+    COUNT,
+    answer_of,
+    folds_to_the_whole,
+    has_no_negative_bucket,
+    in_pieces,
+    is_the_same_however_cut,
+    named,
+    never_looks_complete,
+)
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wires.gemini import decode_error, decode_response, decode_usage
 from hypothesis import given
@@ -16,7 +24,6 @@ from hypothesis import strategies as st
 from native import CREATED, decoded, folded, told
 from native_exchanges import native_exchanges
 from recordings import Exchange
-from wire_streams import shown
 
 ALL = [
     one for one in native_exchanges("enerateContent", "countTokens", "EmbedContents") if one.provider.wire == "gemini"
@@ -26,13 +33,7 @@ WHOLE = [one for one in ANSWERED if one.stream is None]
 STREAMS = [one for one in ANSWERED if one.stream is not None]
 REFUSED = [one for one in ALL if one.status != 200]
 GOOGLE = PROVIDERS["google"]
-COUNT = st.none() | st.integers(-5, 10**14) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
 DETAILS = st.lists(st.fixed_dictionaries({"modality": st.sampled_from(["AUDIO", "TEXT"]), "tokenCount": COUNT})) | COUNT
-
-
-def named(these: list[Exchange]) -> Any:
-    """A test for each exchange, under its name."""
-    return pytest.mark.parametrize("exchange", [pytest.param(one, id=one.name) for one in these])
 
 
 def streamed(answer: dict[str, Any]) -> bytes:
@@ -51,7 +52,7 @@ def _cut(part: dict[str, Any]) -> list[dict[str, Any]]:
     if "text" not in part or len(part["text"]) < 8:
         return [part]
     text, thought = part["text"], {"thought": True} if part.get("thought") else {}
-    pieces = [{"text": text[start : start + 7], **thought} for start in range(0, len(text), 7)]
+    pieces = [{"text": piece, **thought} for piece in in_pieces(text)]
     signature = {"thoughtSignature": part["thoughtSignature"]} if "thoughtSignature" in part else {}
     return [*pieces[:-1], {**pieces[-1], **signature}]
 
@@ -64,7 +65,7 @@ def test_there_are_answers_streams_and_refusals() -> None:
 
 @named(WHOLE)
 def test_a_whole_answer_is_read_and_its_content_shown(exchange: Exchange) -> None:
-    answer = decode_response(json.dumps(exchange.response).encode(), exchange.provider, CREATED, "asked")
+    answer = answer_of(exchange)
     raw = exchange.response["usageMetadata"]
     assert answer.usage is not None
     assert answer.usage.total_tokens == raw["totalTokenCount"]
@@ -85,42 +86,21 @@ def test_a_whole_answer_is_read_and_its_content_shown(exchange: Exchange) -> Non
 
 @named(WHOLE)
 def test_a_folded_stream_is_the_whole_however_it_is_cut(exchange: Exchange) -> None:
-    stream = streamed(exchange.response)
-    answer = decode_response(json.dumps(exchange.response).encode(), exchange.provider, CREATED, "asked")
-    draw = random.Random(exchange.name)
-    for count in (0, 3, 50):
-        seen, decoder = decoded(exchange.provider, stream, cuts=[draw.randrange(len(stream)) for _ in range(count)])
-        assert decoder.failure is None
-        assert folded(seen) == told(answer.body)
-        assert decoder.usage() == answer.usage
+    folds_to_the_whole(exchange, streamed(exchange.response))
 
 
 @named(STREAMS)
 def test_a_recorded_stream_is_the_same_however_it_is_cut(exchange: Exchange) -> None:
-    assert exchange.stream is not None
-    stream, draw = exchange.stream.encode(), random.Random(exchange.name)
-    once, decoder = decoded(exchange.provider, stream, wants_usage=True)
-    assert decoder.failure is None
-    assert folded(once)["finish_reason"] == decoder.finish_reason
+    decoder = is_the_same_however_cut(exchange)
     usage = decoder.usage()
-    assert usage is not None
     assert decoder.raw_usage is not None
+    assert usage is not None
     assert usage.total_tokens == decoder.raw_usage["totalTokenCount"]
-    assert len({(one["id"], one["created"], one["model"]) for one in shown(once)}) == 1
-    for count in (3, 40):
-        cuts = [draw.randrange(len(stream)) for _ in range(count)]
-        assert decoded(exchange.provider, stream, cuts=cuts, wants_usage=True)[0] == once
 
 
 @named(STREAMS)
 def test_a_stream_that_breaks_off_never_looks_complete(exchange: Exchange) -> None:
-    assert exchange.stream is not None
-    stream = exchange.stream.encode()
-    ends = stream.index(b'"finishReason"')
-    for place in random.Random(exchange.name).sample(range(ends), 8):
-        seen, decoder = decoded(exchange.provider, stream[:place])
-        assert decoder.failure is not None
-        assert all(choice["finish_reason"] is None for one in shown(seen) for choice in one["choices"])
+    never_looks_complete(exchange, b'"finishReason"')
 
 
 @named(REFUSED)
@@ -227,6 +207,4 @@ def test_pages_are_cited_by_characters() -> None:
     **dict.fromkeys(("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails"), DETAILS),
 }))  # fmt: skip
 def test_no_report_makes_a_negative_bucket(raw: dict[str, Any]) -> None:
-    usage = decode_usage(raw)
-    if usage is not None:
-        assert all(getattr(usage, bucket) >= 0 for bucket in TOKEN_BUCKETS)
+    has_no_negative_bucket(decode_usage(raw))

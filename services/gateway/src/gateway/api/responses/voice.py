@@ -19,6 +19,7 @@ from gateway.providers.wire import Members
 from gateway.shapes import ErrorAnswer
 
 _LAST_EVENTS = (b"response.completed", b"response.incomplete")
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _ECHOED = (
     "instructions", "max_output_tokens", "max_tool_calls", "previous_response_id", "prompt_cache_key",
@@ -122,14 +123,14 @@ class ResponsesVoice:
         for choice in chunk["choices"][:1]:
             self._writer.take(choice.get("delta") or {}, choice.get("logprobs"))
             self._reason = choice.get("finish_reason") or self._reason
-        if isinstance(chunk.get("service_tier"), str):
+        if chunk.get("service_tier") in _TIERS:
             self._response["service_tier"] = chunk["service_tier"]
         return said + self._said()
 
     def _name(self, told: Mapping[str, Any]) -> None:
         """Which model answers, and in which tier."""
         self._response["model"] = told.get("model") or self._response["model"]
-        if isinstance(told.get("service_tier"), str):
+        if told.get("service_tier") in _TIERS:
             self._response["service_tier"] = told["service_tier"]
 
     def _end(self, reason: str, usage: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_erro
 from gateway.providers.wires.openai.parts import join_parts
 from gateway.providers.wires.openai.usage import decode_usage, report_in
 
+SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 BROKEN_FINISHES = frozenset({"error", "insufficient_system_resource"})
 """Finish reasons by which a provider says that it failed: such an answer is not whole, and must not look so."""
@@ -25,8 +26,13 @@ _FINISH_SPELLINGS = {
 }
 
 
+class _Call(msgspec.Struct):
+    type: str | None = None
+
+
 class _Message(msgspec.Struct):
     content: Any = None
+    tool_calls: list[_Call] | None = None
 
 
 class _WholeChoice(msgspec.Struct):
@@ -67,7 +73,11 @@ def _read(body: bytes, provider: ProviderRow) -> Answer:
     reasons = [choice.finish_reason for choice in whole.choices]
     if not reasons or None in reasons or not BROKEN_FINISHES.isdisjoint(reasons):
         raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
-    if not FINISH_REASONS.issuperset(reasons) or any(isinstance(one.message.content, list) for one in whole.choices):
+    if not (
+        FINISH_REASONS.issuperset(reasons)
+        and (whole.service_tier is None or whole.service_tier in SERVICE_TIERS)
+        and all(_can_be_typed(one.message) for one in whole.choices)
+    ):
         body = _rewrite(body)
     raw = report_in(whole.usage)
     return Answer(
@@ -80,10 +90,27 @@ def _read(body: bytes, provider: ProviderRow) -> Answer:
     )
 
 
+def tier_of(tier: Any) -> Any:
+    """A service tier as clients know it; one that is only its provider's is the usual one."""
+    return tier if tier is None or tier in SERVICE_TIERS else "default"
+
+
+def _can_be_typed(message: _Message) -> bool:
+    """Whether strictly typed clients can read a message."""
+    calls = message.tool_calls or ()
+    return not isinstance(message.content, list) and all(call.type is not None for call in calls)
+
+
 def _rewrite(body: bytes) -> bytes:
-    """An answer with known finish reasons, and content in one text."""
+    """An answer that typed clients can read: finish reasons and tiers that they know, calls with their type, content in
+    one text."""
     whole = msgspec.json.decode(body)
+    if "service_tier" in whole:
+        whole["service_tier"] = tier_of(whole["service_tier"])
     for choice in whole["choices"]:
         choice["finish_reason"] = finish_of(choice.get("finish_reason"))
-        join_parts(choice["message"])
+        message = choice["message"]
+        join_parts(message)
+        for call in message.get("tool_calls") or ():
+            call.setdefault("type", "function")
     return msgspec.json.encode(whole)

@@ -12,7 +12,7 @@ from gateway.providers.counting import estimate_tokens
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.framing import EventSplitter, EventTooLarge
 from gateway.providers.wire import Identity
-from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, finish_of
+from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, SERVICE_TIERS, finish_of, tier_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.parts import join_parts, size_of
 from gateway.providers.wires.openai.plain import PlainChunks
@@ -155,7 +155,7 @@ class StreamDecoder:
             return b""
         if self.first is None:
             self.first = chunk
-        must_rewrite = reported is not None
+        must_rewrite = reported is not None or (chunk.service_tier or "default") not in SERVICE_TIERS
         for choice in chunk.choices:
             must_rewrite |= self._read_choice(choice)
         if must_rewrite:
@@ -212,6 +212,8 @@ class StreamDecoder:
         """A chunk with dense tool indexes, known finish reasons, content in one text, and no usage of its own."""
         whole = msgspec.json.decode(data)
         whole.pop("usage", None)
+        if "service_tier" in whole:
+            whole["service_tier"] = tier_of(whole["service_tier"])
         if self._wants_usage:
             whole["usage"] = None
         for choice, read in zip(whole["choices"], chunk.choices, strict=True):

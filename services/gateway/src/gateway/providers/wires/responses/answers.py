@@ -14,8 +14,8 @@ from gateway.providers.wires.responses.failures import failure_of
 from gateway.providers.wires.responses.items import closing, finish_of, logprobs_in, spoken, text_in
 from gateway.providers.wires.responses.usage import usage_of
 
-ENDED = frozenset({"completed", "incomplete"})
-"""States of a response of which nothing more comes."""
+_NOT_WHOLE = frozenset({"queued", "in_progress", "cancelled", "failed"})
+"""States of a response that is no answer, or not yet."""
 
 
 def decode_response(body: bytes, provider: ProviderRow, created: int, model: str) -> Answer:
@@ -31,7 +31,7 @@ def response_in(body: bytes, provider: ProviderRow) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.json.decode(body)
     if isinstance(told.get("error"), dict):
         raise failure_of(told["error"], provider)
-    if told["status"] not in ENDED:
+    if told["status"] in _NOT_WHOLE:
         raise ProviderFailed("broken", f"{provider.display_name} sent an incomplete answer")
     return told
 
