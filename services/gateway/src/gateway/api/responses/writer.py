@@ -86,7 +86,7 @@ class OutputWriter:
         if found is None:
             found = self._calls[index] = self._begin_call(call.get("id"), function.get("name") or "")
         self._kept.take_call(found.call_id, call)
-        if piece := function.get("arguments"):
+        if found.is_open and (piece := function.get("arguments")):  # to a whole object nothing can be added
             found.write(piece)
 
     def _begin_call(self, call_id: str | None, name: str) -> Call:
