@@ -45,6 +45,7 @@ CREDENTIAL = Credential(
     source="api",
     created_at=NOW,
     updated_at=NOW,
+    secret_at=NOW,
 )
 
 
@@ -75,6 +76,15 @@ def test_a_credential_that_changes_or_goes_is_told_without_its_secret() -> None:
         content = told(messages, "credentials.changed.v1", "credentials.changed")
         assert (content["credential_id"], content["version"], content["enabled"]) == ("c1", 2, enabled)
         assert not [message for message in messages if CIPHERTEXT.encode() in message.body]
+
+
+def test_reminders_of_keys_and_credentials_are_told_without_a_secret() -> None:
+    key = told([key_messages.reminded(KEY, "rotation_due", NOW, NOW)], "keys.reminded.v1", "keys.reminded")
+    assert (key["api_key_id"], key["reason"]) == (KEY.id, "rotation_due")
+    message = credential_messages.reminded(CREDENTIAL, "old", NOW)
+    content = told([message], "credentials.reminded.v1", "credentials.reminded")
+    assert (content["credential_id"], content["version"], content["reason"]) == ("c1", 2, "old")
+    assert CIPHERTEXT.encode() not in message.body
 
 
 def test_an_admins_act_in_the_catalog_is_told() -> None:

@@ -22,7 +22,7 @@ from keyvault.domain.credentials import (
 )
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-REAL = Credential("c", "groq", None, "Groq", "f1", 1, "2345", None, False, True, "active", "api", NOW, NOW)
+REAL = Credential("c", "groq", None, "Groq", "f1", 1, "2345", None, False, True, "active", "api", NOW, NOW, NOW)
 SIMULATED = replace(REAL, on_simulator=True, source="simulator")
 SIMULATOR = "http://127.0.0.1:8090"
 IN_DEVELOPMENT = rules_of(LOCAL_HOSTS)

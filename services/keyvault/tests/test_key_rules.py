@@ -109,9 +109,18 @@ def test_a_change_names_what_differs() -> None:
 
 
 def test_the_newest_secret_gets_the_grace_and_its_predecessor_none() -> None:
-    assert end_at_rotation(secret("a"), NOW, 60) == NOW + timedelta(seconds=60)
-    assert end_at_rotation(secret("b", LATER), NOW, 60) == NOW
-    assert end_at_rotation(secret("a"), NOW, 0) == NOW
+    old, newest = secret("b", LATER), secret("a")
+    assert end_at_rotation(newest, newest, NOW, 60) == NOW + timedelta(seconds=60)
+    assert end_at_rotation(old, newest, NOW, 60) == NOW
+    assert end_at_rotation(newest, newest, NOW, 0) == NOW
+    assert end_at_rotation(newest, newest, NOW, None) == NOW + timedelta(days=1)
+
+
+def test_what_a_schedule_has_ended_is_cut_short_by_a_rotation_and_never_put_off() -> None:
+    ending = secret("a", LATER)
+    assert end_at_rotation(ending, ending, NOW, None) == LATER
+    assert end_at_rotation(ending, ending, NOW, 0) == NOW
+    assert end_at_rotation(ending, ending, NOW, 30 * 86_400) == LATER
 
 
 def test_the_snapshot_has_every_limit_and_only_living_secrets() -> None:

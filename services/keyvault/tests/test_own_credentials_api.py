@@ -37,7 +37,7 @@ async def told_of(vault: Any, credential_id: str) -> CredentialSnapshot | None:
 async def test_a_credential_is_kept_encrypted_shown_masked_and_told_without_its_secret(vault: Any) -> None:
     user = await vault.person()
     made = await give(vault, user, name="my own", fallback_to_system=True)
-    assert made | {"id": "", "created_at": ""} == {
+    assert made | {"id": "", "created_at": "", "secret_at": ""} == {
         "id": "",
         "provider": "openai",
         "name": "my own",
@@ -48,6 +48,10 @@ async def test_a_credential_is_kept_encrypted_shown_masked_and_told_without_its_
         "fallback_to_system": True,
         "last_validated_at": None,
         "created_at": "",
+        "secret_at": "",
+        "expires_at": None,
+        "last_used_at": None,
+        "reminders": [],
     }
     row = await vault.owner.fetchrow("SELECT * FROM credentials WHERE id = $1", made["id"])
     assert row["ciphertext"].startswith("f1.")

@@ -38,7 +38,7 @@ async def test_a_saved_key_is_shown_masked_and_told_without_its_secret(vault: An
     admin = await vault.admin()
     answer = await save(vault, admin)
     assert answer.status_code == 201
-    assert answer.json() | {"created_at": ""} == {
+    assert answer.json() | {"created_at": "", "secret_at": ""} == {
         "provider_type": "openai",
         "name": "OpenAI",
         "masked_key": "...1234",
@@ -46,6 +46,10 @@ async def test_a_saved_key_is_shown_masked_and_told_without_its_secret(vault: An
         "last_tested_at": None,
         "last_test_ok": None,
         "created_at": "",
+        "secret_at": "",
+        "expires_at": None,
+        "last_used_at": None,
+        "reminders": [],
         "base_url": None,
         "source": "api",
     }
@@ -136,6 +140,6 @@ async def test_info_says_of_every_provider_whether_it_has_a_key(vault: Any) -> N
         "base_url": "https://api.openai.com/v1",
         "auth": "bearer",
         "configured": False,
-        "capabilities": ["chat"],
+        "capabilities": list(PROVIDERS["openai"].capabilities),
         "key_url": "https://platform.openai.com/api-keys",
     }

@@ -1,5 +1,5 @@
 """What keyvault does without being asked: telling Redis what it could not be told, forgetting what has run out, making
-the buckets whole, and going through the audit trail.
+the buckets whole, rotation schedules, reminders, and going through the audit trail.
 
 Each is a loop that waits out an outage of a server; any other failure is a bug and ends the process.
 """
@@ -32,6 +32,8 @@ _FORGET_SECONDS = 600.0
 _RESTORE_SECONDS = 900.0
 _RESTORE_AFTER_FAILURE_SECONDS = 1.0
 _REWRAP_SECONDS = 3600.0
+_ROTATIONS_SECONDS = 60.0
+_REMINDERS_SECONDS = 3600.0
 _VERIFY_SECONDS = 6 * 3600.0
 _READ_SECONDS = 30.0
 
@@ -52,6 +54,8 @@ class Jobs:
         tasks.start("forget_expired", _every(_FORGET_SECONDS, "forget_expired", self.forget_expired))
         tasks.start("verify_audit", _every(_VERIFY_SECONDS, "verify_audit", self.verify_audit))
         tasks.start("rewrap_secrets", _every(_REWRAP_SECONDS, "rewrap_secrets", self.rewrap_secrets))
+        tasks.start("rotate_keys", _every(_ROTATIONS_SECONDS, "rotate_keys", self.rotate_keys))
+        tasks.start("remind", _every(_REMINDERS_SECONDS, "remind", self.remind))
         tasks.start("restore_buckets", self.keep_buckets())
 
     async def settle_refusals(self) -> None:
@@ -66,6 +70,14 @@ class Jobs:
         """Encrypt what was found plain, and bring all secrets under the newest master key: at start, and every hour."""
         await self.keyvault.rewrapping.encrypt_plain()
         await self.keyvault.rewrapping.run()
+
+    async def rotate_keys(self) -> None:
+        """Let rotation schedules of virtual keys fall due."""
+        await self.keyvault.key_rotations.run_due()
+
+    async def remind(self) -> None:
+        """Tell people of provider keys that are old, unused or about to expire."""
+        await self.keyvault.reminders.run()
 
     async def verify_audit(self) -> None:
         """Go through the whole trail; a break is said loudly and counted, not mended."""

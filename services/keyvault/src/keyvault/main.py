@@ -109,6 +109,7 @@ async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, s
         rules=settings.url_rules,
         simulator_url=settings.simulator_url,
         single_sign_on=await _single_sign_on(settings, clock, stack),
+        reminders=settings.reminders,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -11,8 +12,10 @@ from common.contracts.envelope import Contract, type_of
 KEY_CREATED = type_of("keys.created")
 KEY_UPDATED = type_of("keys.updated")
 KEY_REVOKED = type_of("keys.revoked")
+KEY_REMINDED = type_of("keys.reminded")
 CREDENTIAL_CHANGED = type_of("credentials.changed")
 CREDENTIAL_INVALID = type_of("credentials.invalid")
+CREDENTIAL_REMINDED = type_of("credentials.reminded")
 CATALOG_SYNCED = type_of("catalog.synced")
 CATALOG_MODEL_UPSERTED = type_of("catalog.model.upserted")
 CATALOG_MODEL_REMOVED = type_of("catalog.model.removed")
@@ -63,6 +66,51 @@ class CredentialInvalid(Contract):
     """Whose it is."""
     refused_at: datetime
     """When the call came in that was refused."""
+
+
+KeyReminder = Literal["rotation_due", "secret_ends"]
+"""Why the owner of a virtual key is told: its schedule asks for a next secret, or the present one soon ends without."""
+
+CredentialReminder = Literal["old", "unused", "expires", "expired"]
+"""Why somebody is told of a credential that works."""
+
+
+class KeyReminded(Contract):
+    """A virtual key's secret is to be replaced: its owner gets the next one by `POST /api/v1/keys/{id}/rotate`, once."""
+
+    api_key_id: str
+    """The virtual key; never its secret."""
+    name: str
+    """What its owner calls it."""
+    user_id: str | None
+    """Whose it is; null: nobody's in particular."""
+    reason: KeyReminder
+    """Why it is told."""
+    secret_ends_at: datetime
+    """When the present secret stops counting."""
+
+
+class CredentialReminded(Contract):
+    """A provider key is old, unused, or about to expire; told once a reason and version."""
+
+    credential_id: str
+    """The credential; never its secret."""
+    provider_type: str
+    """The provider that it is for."""
+    version: int
+    """Its newest version."""
+    name: str
+    """What its owner calls it."""
+    owner_user_id: str | None
+    """Whose it is; null: the system's."""
+    reason: CredentialReminder
+    """Why it is told."""
+    secret_at: datetime
+    """Since when this secret is there."""
+    expires_at: datetime | None
+    """When its provider stops taking it, as whoever gave it said; null: nobody said."""
+    last_used_at: datetime | None
+    """When a call last used it; null: none did."""
 
 
 class CatalogSynced(Contract):

@@ -24,7 +24,9 @@ from common.contracts.changes import (
     CATALOG_SYNCED,
     CREDENTIAL_CHANGED,
     CREDENTIAL_INVALID,
+    CREDENTIAL_REMINDED,
     KEY_CREATED,
+    KEY_REMINDED,
     KEY_REVOKED,
     KEY_UPDATED,
     AuditRecorded,
@@ -33,7 +35,9 @@ from common.contracts.changes import (
     CatalogSynced,
     CredentialChanged,
     CredentialInvalid,
+    CredentialReminded,
     KeyChanged,
+    KeyReminded,
 )
 from common.contracts.envelope import Contract, Envelope
 from common.contracts.topology import AUDIT, BILLING, CATALOG, KEYS, USAGE, Stream
@@ -138,6 +142,42 @@ def _invalid() -> dict[str, Any]:
             "name": "my own",
             "owner_user_id": _USER,
             "refused_at": "2026-11-21T08:45:43.2Z",
+        },
+    )
+
+
+def _key_reminded() -> dict[str, Any]:
+    return _told(
+        "0199f3c9-5f13-7ca4-92e5-90a1b2c3d4e5",
+        "/keyvault",
+        KEY_REMINDED,
+        "2026-11-21T08:46:00Z",
+        {
+            "api_key_id": _KEY,
+            "name": "search in production",
+            "user_id": _USER,
+            "reason": "rotation_due",
+            "secret_ends_at": "2026-11-28T08:46:00Z",
+        },
+    )
+
+
+def _credential_reminded() -> dict[str, Any]:
+    return _told(
+        "0199f3ca-6a24-7db5-83f6-a1b2c3d4e5f6",
+        "/keyvault",
+        CREDENTIAL_REMINDED,
+        "2026-11-21T08:47:00Z",
+        {
+            "credential_id": "0199f39f-0a7d-7c11-b0f3-6d5e4f3a2b1c",
+            "provider_type": "openai",
+            "version": 2,
+            "name": "OpenAI",
+            "owner_user_id": None,
+            "reason": "expires",
+            "secret_at": "2026-09-01T12:00:00Z",
+            "expires_at": "2026-12-01T00:00:00Z",
+            "last_used_at": "2026-11-21T08:45:43.2Z",
         },
     )
 
@@ -291,6 +331,10 @@ EVENTS = (
     ),
     Event(CREDENTIAL_CHANGED, CredentialChanged, KEYS, "credentials.changed", "keyvault", _one(_credential())),
     Event(CREDENTIAL_INVALID, CredentialInvalid, KEYS, "credentials.invalid", "keyvault", _one(_invalid())),
+    Event(KEY_REMINDED, KeyReminded, KEYS, "keys.reminded", "keyvault", _one(_key_reminded())),
+    Event(
+        CREDENTIAL_REMINDED, CredentialReminded, KEYS, "credentials.reminded", "keyvault", _one(_credential_reminded())
+    ),
     Event(CATALOG_SYNCED, CatalogSynced, CATALOG, "catalog.synced", "catalog-sync", _one(_synced())),
     Event(
         BUDGET_THRESHOLD_REACHED,

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 from common.contracts.snapshots import AccountTier
 from common.http.pages import Cursor, Limit, Page, encode_cursor
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId, id_position
 from keyvault.api.terms import GivenLimits, Instant, ShownLimits, Text
+from keyvault.domain.key_rotations import DAY_SECONDS, MAX_DAYS, MAX_GRACE_SECONDS, RotationSchedule
 from keyvault.domain.key_text import imported_key
 from keyvault.domain.virtual_keys import VirtualKey
 from keyvault.flows.virtual_keys import visible_owner
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
-_DAY_SECONDS = 86_400
 _MAX_METADATA_BYTES = 16_384
 
 
@@ -48,7 +48,7 @@ class GivenTerms(GivenLimits):
     expires_at: Instant | None = None
     metadata: Metadata = Field(default_factory=dict)
     log_content: bool = False
-    cache_ttl_s: Annotated[int, Field(ge=1, le=30 * _DAY_SECONDS)] | None = None
+    cache_ttl_s: Annotated[int, Field(ge=1, le=30 * DAY_SECONDS)] | None = None
 
     def given(self) -> dict[str, Any]:
         """The members that the request has, as terms."""
@@ -70,9 +70,27 @@ class ChangeKey(GivenTerms):
 
 
 class Rotate(Asked):
-    """How long the present secret goes on counting."""
+    """How long the present secret goes on counting: a day, or what its schedule left it, unless this says less."""
 
-    grace_seconds: int = Field(default=_DAY_SECONDS, ge=0, le=30 * _DAY_SECONDS)
+    grace_seconds: int | None = Field(default=None, ge=0, le=MAX_GRACE_SECONDS)
+
+
+class SetRotation(Asked):
+    """Every how many days a key is to get a next secret, and how long the one before goes on counting."""
+
+    every_days: int = Field(ge=1, le=MAX_DAYS)
+    grace_seconds: int = Field(default=7 * DAY_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
+
+
+class ShownRotation(BaseModel):
+    """A key's schedule. While `due_since` is set the next secret waits to be taken (`…/rotate`), and the present one
+    ends at `secret_ends_at`."""
+
+    every_days: int
+    grace_seconds: int
+    next_at: datetime
+    due_since: datetime | None
+    secret_ends_at: datetime | None
 
 
 class ShownKey(ShownLimits):
@@ -158,10 +176,38 @@ async def rotate_key(
     return RotatedKey(**_members(key), key=secret.reveal(), previous_key_expires_at=max(ends, default=None))
 
 
+@router.get("/{key_id}/rotation")
+async def show_rotation(key_id: PathId, by: ByUser, keyvault: Journeys) -> ShownRotation:
+    """A key's rotation schedule."""
+    return _rotation(await keyvault.key_rotations.schedule(by, key_id))
+
+
+@router.put("/{key_id}/rotation")
+async def set_rotation(key_id: PathId, body: SetRotation, by: ByUser, keyvault: Journeys) -> ShownRotation:
+    """Let a key get a next secret every so many days; what an admin has set only admins change."""
+    return _rotation(await keyvault.key_rotations.put(by, key_id, body.every_days, body.grace_seconds))
+
+
+@router.delete("/{key_id}/rotation", status_code=204)
+async def remove_rotation(key_id: PathId, by: ByUser, keyvault: Journeys) -> None:
+    """Let a key keep its secret."""
+    await keyvault.key_rotations.remove(by, key_id)
+
+
 @router.delete("/{key_id}", status_code=204)
 async def revoke_key(key_id: PathId, by: ByUser, keyvault: Journeys, told: AnswersWhenTold) -> None:
     """Revoke a key, at every gateway before this answers."""
     await told.wait(await keyvault.virtual_keys.revoke(by, key_id))
+
+
+def _rotation(schedule: RotationSchedule) -> ShownRotation:
+    return ShownRotation(
+        every_days=schedule.every_days,
+        grace_seconds=schedule.grace_seconds,
+        next_at=schedule.next_at,
+        due_since=schedule.due_since,
+        secret_ends_at=schedule.secret_ends_at,
+    )
 
 
 def _members(key: VirtualKey) -> dict[str, Any]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from common.providers.auth import check_secret
+from common.contracts.changes import CredentialReminder
 from common.secret import Secret
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId
-from keyvault.api.terms import Text
+from keyvault.api.terms import ApiKey, Instant, Text
 from keyvault.domain.credentials import Credential, VerdictWord, masked
 from keyvault.domain.own_credentials import OwnGiven
+from keyvault.flows import Keyvault
 from keyvault.probes import ProbeResult
 
 router = APIRouter(prefix="/api/v1/users/me/llm-credentials", tags=["credentials"])
-
-ApiKey = Annotated[str, Field(min_length=8, max_length=8192), AfterValidator(check_secret)]
 
 
 class TryCredential(Asked):
@@ -35,6 +34,7 @@ class CreateCredential(TryCredential):
     name: Text | None = None
     is_default: bool | None = None
     fallback_to_system: bool = False
+    expires_at: Instant | None = None
 
 
 class ChangeCredential(Asked):
@@ -45,6 +45,7 @@ class ChangeCredential(Asked):
     is_default: bool = False
     is_active: bool = True
     fallback_to_system: bool = False
+    expires_at: Instant | None = None
 
     def given(self) -> dict[str, Any]:
         """The members that the request has, but for the key."""
@@ -52,7 +53,8 @@ class ChangeCredential(Asked):
 
 
 class ShownCredential(BaseModel):
-    """A credential, as far as it is ever shown; `status` is what is known of whether the provider takes it."""
+    """A credential, as far as it is ever shown; `status` is what is known of whether the provider takes it,
+    `reminders` what there is to say of it."""
 
     id: str
     provider: str
@@ -64,6 +66,10 @@ class ShownCredential(BaseModel):
     fallback_to_system: bool
     last_validated_at: datetime | None
     created_at: datetime
+    secret_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    reminders: list[CredentialReminder]
 
 
 class CredentialValidated(BaseModel):
@@ -83,13 +89,13 @@ async def create_credential(
     """Keep a credential. The provider is not called."""
     credential, outbox_id = await keyvault.own_credentials.give(by, _given(body))
     await told.wait(outbox_id)
-    return _shown(credential)
+    return _shown(keyvault, credential)
 
 
 @router.get("")
 async def list_credentials(by: ByUser, keyvault: Journeys) -> list[ShownCredential]:
     """One's credentials, the newest first."""
-    return [_shown(credential) for credential in await keyvault.own_credentials.mine(by)]
+    return [_shown(keyvault, credential) for credential in await keyvault.own_credentials.mine(by)]
 
 
 @router.post("/validate")
@@ -106,7 +112,7 @@ async def change_credential(
     secret = Secret(body.api_key) if "api_key" in body.model_fields_set else None
     credential, outbox_id = await keyvault.own_credentials.change(by, credential_id, body.given(), secret)
     await told.wait(outbox_id)
-    return _shown(credential)
+    return _shown(keyvault, credential)
 
 
 @router.delete("/{credential_id}", status_code=204)
@@ -127,7 +133,7 @@ def _given(body: TryCredential) -> OwnGiven:
     return OwnGiven(secret=Secret(body.api_key), **members)
 
 
-def _shown(credential: Credential) -> ShownCredential:
+def _shown(keyvault: Keyvault, credential: Credential) -> ShownCredential:
     return ShownCredential(
         id=credential.id,
         provider=credential.provider_type,
@@ -139,6 +145,10 @@ def _shown(credential: Credential) -> ShownCredential:
         fallback_to_system=credential.fallback_to_system,
         last_validated_at=credential.last_validated_at,
         created_at=credential.created_at,
+        secret_at=credential.secret_at,
+        expires_at=credential.expires_at,
+        last_used_at=credential.last_used_at,
+        reminders=keyvault.reminders.of(credential),
     )
 
 

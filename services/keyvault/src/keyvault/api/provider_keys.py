@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from common.providers.auth import check_secret
+from common.contracts.changes import CredentialReminder
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from keyvault.api.answers import AnswersWhenTold, Asked, ByAdmin, Journeys
+from keyvault.api.terms import ApiKey, Instant
 from keyvault.domain.credentials import Credential, Source, masked
+from keyvault.flows import Keyvault
 from keyvault.flows.provider_keys import Given
 from keyvault.probes import ProbeResult, ProbeStatus
 
@@ -23,13 +24,15 @@ class SaveProviderKey(Asked):
     """A key for a provider, its first or its next."""
 
     provider_type: str = Field(max_length=64)
-    api_key: Annotated[str, Field(min_length=8, max_length=8192), AfterValidator(check_secret)]
+    api_key: ApiKey
     base_url: str | None = Field(default=None, max_length=2048)
     name: str = Field(default="", max_length=200, pattern=r"^[^\x00]*$")
+    expires_at: Instant | None = None
 
 
 class ShownProviderKey(BaseModel):
-    """A provider's key, as far as it is ever shown; `source` says where it came from."""
+    """A provider's key, as far as it is ever shown; `source` says where it came from, `reminders` what there is
+    to say of it."""
 
     provider_type: str
     name: str
@@ -40,6 +43,10 @@ class ShownProviderKey(BaseModel):
     created_at: datetime
     base_url: str | None
     source: Source
+    secret_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    reminders: list[CredentialReminder]
 
 
 class ProviderKeyTested(BaseModel):
@@ -67,7 +74,7 @@ class ShownProvider(BaseModel):
 @router.get("/keys")
 async def list_provider_keys(by: ByAdmin, keyvault: Journeys) -> list[ShownProviderKey]:
     """The keys in force, one a provider."""
-    return [_shown(credential) for credential in await keyvault.provider_keys.active()]
+    return [_shown(keyvault, credential) for credential in await keyvault.provider_keys.active()]
 
 
 @router.post("/keys", status_code=201)
@@ -75,10 +82,10 @@ async def save_provider_key(
     body: SaveProviderKey, by: ByAdmin, keyvault: Journeys, told: AnswersWhenTold
 ) -> ShownProviderKey:
     """Give a provider its key, or its next one."""
-    given = Given(Secret(body.api_key), "api", body.name, body.base_url)
+    given = Given(Secret(body.api_key), "api", body.name, body.base_url, body.expires_at)
     credential, outbox_id = await keyvault.provider_keys.save(by, body.provider_type, given)
     await told.wait(outbox_id)
-    return _shown(credential)
+    return _shown(keyvault, credential)
 
 
 @router.delete("/keys/{provider_type}", status_code=204)
@@ -100,7 +107,7 @@ async def list_providers(by: ByAdmin, keyvault: Journeys) -> list[ShownProvider]
     return [_provider(provider_type, in_force.get(provider_type)) for provider_type in PROVIDERS]
 
 
-def _shown(credential: Credential) -> ShownProviderKey:
+def _shown(keyvault: Keyvault, credential: Credential) -> ShownProviderKey:
     return ShownProviderKey(
         provider_type=credential.provider_type,
         name=credential.name,
@@ -111,6 +118,10 @@ def _shown(credential: Credential) -> ShownProviderKey:
         created_at=credential.created_at,
         base_url=credential.base_url,
         source=credential.source,
+        secret_at=credential.secret_at,
+        expires_at=credential.expires_at,
+        last_used_at=credential.last_used_at,
+        reminders=keyvault.reminders.of(credential),
     )
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from common.http.pages import JsonNumber
+from common.providers.auth import check_secret
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from keyvault.api.answers import Asked, without_nul
@@ -26,6 +27,10 @@ Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(withou
 Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
 Budget = Annotated[Decimal, Field(ge=0, le=_MAX_BUDGET_USD, decimal_places=9)]
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+ApiKey = Annotated[str, Field(min_length=8, max_length=8192), AfterValidator(check_secret)]
+"""A key with a provider."""
 
 
 class GivenLimits(Asked):

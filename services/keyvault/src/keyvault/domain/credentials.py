@@ -38,7 +38,8 @@ class CredentialNotFound(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One credential; a removed one has no ciphertext any more."""
+    """One credential; a removed one has no ciphertext any more. `secret_at`: since when its secret is there; `expires_at`:
+    when its provider stops taking that, as whoever gave it said."""
 
     id: str
     provider_type: str
@@ -54,6 +55,8 @@ class Credential:
     source: Source
     created_at: datetime
     updated_at: datetime
+    secret_at: datetime
+    expires_at: datetime | None = None
     last_tested_at: datetime | None = None
     last_test_ok: bool | None = None
     last_used_at: datetime | None = None

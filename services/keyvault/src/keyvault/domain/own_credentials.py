@@ -42,6 +42,7 @@ class OwnGiven:
     base_url: str | None = None
     is_default: bool | None = None
     fallback_to_system: bool = False
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def is_first_default(kept: Sequence[Credential], asked_for: bool | None) -> bool
 
 
 def with_change(credential: Credential, change: dict[str, Any]) -> Credential:
-    """A credential with some of name, is_active, is_default and fallback_to_system set. Raises InactiveDefault."""
+    """A credential with some of name, is_active, is_default, fallback_to_system, expires_at set. Raises InactiveDefault."""
     members = dict(change)
     if "is_active" in members:
         members["enabled"] = members.pop("is_active")

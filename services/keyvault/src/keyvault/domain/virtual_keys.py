@@ -2,7 +2,7 @@
 
 A key of a user inherits the user's tier, and is let in only as long as its owner and its team are enabled; all are
 looked up when the snapshot is made, so that they follow. Rotation leaves two secrets: the newest, and its predecessor until
-an end that is set then.
+an end that is set then, or was by a schedule.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from common.contracts.snapshots import AccountTier, KeySecret, KeySnapshot
 from common.errors import Conflict, Forbidden, NotFound
 from common.money import Money
 
+from keyvault.domain.key_rotations import DAY_SECONDS
 from keyvault.domain.limits import LIMITS
 
 ADMIN_ONLY = ("key", "tier", "user_id", "team_id")
@@ -67,7 +68,8 @@ class LiveSecret:
 
 @dataclass(frozen=True, slots=True)
 class VirtualKey:
-    """One key with what is known of its owner and team. `disabled_by` says who switched it off."""
+    """One key with what is known of its owner and team. `secrets` still count, the newest last; `disabled_by` says who
+    switched it off."""
 
     id: str
     terms: KeyTerms
@@ -100,7 +102,7 @@ class VirtualKey:
     @property
     def last4(self) -> str:
         """The end of its newest secret."""
-        return next((secret.last4 for secret in self.secrets if secret.expires_at is None), "")
+        return self.secrets[-1].last4 if self.secrets else ""
 
 
 def refuse_admin_members(given: Collection[str]) -> None:
@@ -139,9 +141,15 @@ def with_changes(terms: KeyTerms, change: Mapping[str, Any]) -> tuple[KeyTerms, 
     return changed, tuple(name for name in names if getattr(changed, name) != getattr(terms, name))
 
 
-def end_at_rotation(secret: LiveSecret, now: datetime, grace_seconds: int) -> datetime:
-    """When a secret ends at a rotation: the newest after the grace period, one that was already ending now."""
-    return now + timedelta(seconds=grace_seconds) if secret.expires_at is None else now
+def end_at_rotation(secret: LiveSecret, newest: LiveSecret, now: datetime, grace_seconds: int | None) -> datetime:
+    """When a secret ends at a rotation: the newest after the grace period (a day, unless it is given), or when a schedule
+    has said, if that is sooner; its predecessor now."""
+    if secret is not newest:
+        return now
+    if secret.expires_at is not None and grace_seconds is None:
+        return secret.expires_at
+    end = now + timedelta(seconds=DAY_SECONDS if grace_seconds is None else grace_seconds)
+    return end if secret.expires_at is None else min(end, secret.expires_at)
 
 
 def snapshot_of(key: VirtualKey, now: datetime) -> KeySnapshot:

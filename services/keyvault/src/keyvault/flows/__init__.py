@@ -12,19 +12,23 @@ from common.postgres.pool import Pool
 from common.urls import UrlRules
 
 from keyvault.domain.encryption import Keyring
+from keyvault.domain.reminders import ReminderRules
 from keyvault.domain.tokens import TokenSigner
 from keyvault.flows.accounts import Accounts
 from keyvault.flows.audit_trail import AuditTrail
 from keyvault.flows.deliveries import Deliveries
 from keyvault.flows.hashing import Hashing
+from keyvault.flows.key_rotations import KeyRotations
 from keyvault.flows.own_credentials import OwnCredentials
 from keyvault.flows.provider_keys import ProviderKeys
 from keyvault.flows.refusals import Refusals
+from keyvault.flows.reminders import Reminders
 from keyvault.flows.rewrapping import Rewrapping
 from keyvault.flows.sessions import SessionKeeping
 from keyvault.flows.single_sign_on import SingleSignOn, Trusted
 from keyvault.flows.snapshots import Snapshots
 from keyvault.flows.teams import Teams
+from keyvault.flows.trials import Trials
 from keyvault.flows.users import Users
 from keyvault.flows.uses import Uses
 from keyvault.flows.virtual_keys import VirtualKeys
@@ -46,6 +50,7 @@ class Means:
     rules: UrlRules
     simulator_url: str | None
     single_sign_on: Trusted | None
+    reminders: ReminderRules
 
 
 class Keyvault:
@@ -60,12 +65,13 @@ class Keyvault:
         self.teams = Teams(pool, clock, self.refusals)
         self.sessions = SessionKeeping(pool, clock, means.signer)
         self.virtual_keys = VirtualKeys(pool, clock, self.refusals)
-        self.provider_keys = ProviderKeys(
-            pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
-        )
-        self.own_credentials = OwnCredentials(
-            pool, clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url
-        )
+        self.key_rotations = KeyRotations(pool, clock, self.virtual_keys)
+        admins, owners = (
+            Trials(clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url) for _ in range(2)
+        )  # each counts trials for itself
+        self.provider_keys = ProviderKeys(pool, clock, means.keyring, admins)
+        self.own_credentials = OwnCredentials(pool, clock, means.keyring, owners)
+        self.reminders = Reminders(pool, clock, means.reminders)
         self.rewrapping = Rewrapping(pool, clock, means.keyring)
         self.deliveries = Deliveries(pool, clock, means.keyring)
         self.snapshots = Snapshots(pool, clock, simulator_url=simulator_url)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from common.contracts.changes import CREDENTIAL_CHANGED, CREDENTIAL_INVALID, CredentialChanged, CredentialInvalid
+from common.contracts.changes import (
+    CREDENTIAL_CHANGED,
+    CREDENTIAL_INVALID,
+    CREDENTIAL_REMINDED,
+    CredentialChanged,
+    CredentialInvalid,
+    CredentialReminded,
+    CredentialReminder,
+)
 from common.contracts.topology import CREDENTIALS_BUCKET
 from common.ids import uuid7
 from common.postgres.outbox import Message, event, removal, snapshot
@@ -34,6 +42,22 @@ def invalid(credential: Credential, refused_at: datetime, now: datetime) -> Mess
         refused_at=refused_at,
     )
     return event("credentials.invalid", CREDENTIAL_INVALID, uuid7(), now, EVENT_SOURCE, told)
+
+
+def reminded(credential: Credential, reason: CredentialReminder, now: datetime) -> Message:
+    """A credential is old, unused or about to expire; whoever tells people things tells its owner, or the admins."""
+    told = CredentialReminded(
+        credential_id=credential.id,
+        provider_type=credential.provider_type,
+        version=credential.version,
+        name=credential.name,
+        owner_user_id=credential.owner_user_id,
+        reason=reason,
+        secret_at=credential.secret_at,
+        expires_at=credential.expires_at,
+        last_used_at=credential.last_used_at,
+    )
+    return event("credentials.reminded", CREDENTIAL_REMINDED, uuid7(), now, EVENT_SOURCE, told)
 
 
 def removed(credential: Credential, now: datetime) -> list[Message]:

@@ -14,19 +14,14 @@ from common.clock import Clock
 from common.ids import uuid7
 from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection, Pool
-from common.providers.registry import ProviderRow
 from common.secret import Secret
-from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.actors import SYSTEM, Actor
 from keyvault.domain.audit import Act
 from keyvault.domain.credentials import (
     Credential,
     CredentialNotFound,
-    call_url,
-    check_base_url,
     is_simulators,
-    place_of,
     provider_row,
 )
 from keyvault.domain.encryption import Keyring
@@ -42,31 +37,25 @@ from keyvault.domain.own_credentials import (
 )
 from keyvault.flows import credential_messages
 from keyvault.flows.audit_trail import record
-from keyvault.flows.throttle import Throttle
-from keyvault.probes import ProbeResult, Probes
+from keyvault.flows.trials import Trials
+from keyvault.probes import ProbeResult
 from keyvault.store import credentials, own_credentials, users
-
-_TESTS_A_MINUTE = 10
 
 
 class OwnCredentials:
     """The journeys of users' credentials. `by` reaches their own and nobody else's."""
 
-    def __init__(
-        self, pool: Pool, clock: Clock, keyring: Keyring, probes: Probes, rules: UrlRules, *, simulator_url: str | None
-    ) -> None:
+    def __init__(self, pool: Pool, clock: Clock, keyring: Keyring, trials: Trials) -> None:
         self._pool = pool
         self._clock = clock
         self._keyring = keyring
-        self._probes = probes
-        self._rules = rules
-        self._simulator_url = simulator_url
-        self._tests = Throttle(clock, limit=_TESTS_A_MINUTE, window_seconds=60.0)
+        self._trials = trials
+        self._simulator_url = trials.simulator_url
 
     async def give(self, by: Actor, given: OwnGiven) -> tuple[Credential, int]:
         """Keep a credential; it, and the outbox row that tells everybody."""
         row = provider_row(given.provider)
-        base_url = self._checked_url(row, given.base_url, given.secret)
+        base_url = self._trials.checked_url(row, given.base_url, given.secret)
         async with self._pool.acquire() as connection, connection.transaction():
             await users.lock(connection, by.id)
             kept = await own_credentials.of_owner(connection, by.id)
@@ -77,10 +66,11 @@ class OwnCredentials:
                 id=uuid7(), provider_type=row.type, owner_user_id=by.id, name=given.name or row.display_name,
                 ciphertext=None, version=1, last4=last4_of(given.secret), base_url=base_url,
                 on_simulator=is_simulators(given.secret), enabled=True, status="active", source="api",
-                created_at=now, updated_at=now, is_default=is_first_default(kept, given.is_default),
+                created_at=now, updated_at=now, secret_at=now, expires_at=given.expires_at,
+                is_default=is_first_default(kept, given.is_default),
                 fallback_to_system=given.fallback_to_system,
             )  # fmt: skip
-            made = replace(made, ciphertext=self._keyring.encrypt(given.secret, made.binding))
+            made = self._trials.sealed(made, given.secret)
             messages = await self._others_no_default(connection, made)
             await credentials.insert(connection, made, self._keyring.current_kid)
             return made, await self._tell(connection, by, "credential.created", made, messages)
@@ -96,7 +86,8 @@ class OwnCredentials:
         """Set some members, or a new secret; the credential, and the outbox row that tells everybody."""
         async with self._pool.acquire() as connection, connection.transaction():
             kept, old = await self._locked(connection, by, credential_id)
-            changed = with_change(old, dict(change))
+            forgotten = {} if secret is None else {"expires_at": None}  # said of the secret before
+            changed = with_change(old, {**forgotten, **change})
             if changed == old and secret is None:
                 return old, 0
             if changed.enabled and not old.enabled:
@@ -123,19 +114,17 @@ class OwnCredentials:
     async def try_out(self, by: Actor, given: OwnGiven) -> ProbeResult:
         """Call the provider with a secret that is not kept. TooManyAttempts after ten in a minute."""
         row = provider_row(given.provider)
-        base_url = self._checked_url(row, given.base_url, given.secret)
-        self._count(by)
-        place = place_of(row, base_url, self._simulator_url if is_simulators(given.secret) else None)
-        return await self._probes.ask(row, place, given.secret)
+        base_url = self._trials.checked_url(row, given.base_url, given.secret)
+        self._trials.count(by)
+        return await self._trials.of_given(row, base_url, given.secret)
 
     async def validate(self, by: Actor, credential_id: str) -> tuple[Credential, ProbeResult]:
         """Call the provider with a credential, and keep whether it works. TooManyAttempts after ten in a minute."""
         async with self._pool.acquire() as connection, connection.transaction():
             kept = _own(await own_credentials.of_owner(connection, by.id), credential_id)
-            self._count(by)
+            self._trials.count(by)
             await record(connection, _act(by, "credential.validated", kept), self._clock.now())
-        secret = self._keyring.decrypt(kept.ciphertext or "", kept.binding)
-        result = await self._probes.ask(provider_row(kept.provider_type), call_url(kept, self._simulator_url), secret)
+        result = await self._trials.of_kept(kept)
         if result.status in ("ok", "refused"):  # anything else tells nothing of the secret
             async with self._pool.acquire() as connection:
                 now = self._clock.now()
@@ -149,17 +138,6 @@ class OwnCredentials:
             await record(connection, _act(SYSTEM, "credential.refused_by_provider", turned), now)
             await add(connection, [credential_messages.invalid(turned, verdicts[turned.id].at, now)])
 
-    def _count(self, by: Actor) -> None:
-        self._tests.check(by.id)
-        self._tests.note(by.id)
-
-    def _checked_url(self, row: ProviderRow, base_url: str | None, secret: Secret) -> str | None:
-        if base_url:
-            return check_base_url(base_url, self._rules)
-        if not row.base_url and not is_simulators(secret):
-            raise ForbiddenUrl(f"base_url: {row.display_name} needs one")
-        return None
-
     async def _locked(
         self, connection: Connection, by: Actor, credential_id: str
     ) -> tuple[list[Credential], Credential]:
@@ -168,12 +146,12 @@ class OwnCredentials:
         return kept, _own(kept, credential_id)
 
     async def _with_secret(self, connection: Connection, old: Credential, secret: Secret) -> Credential:
-        self._checked_url(provider_row(old.provider_type), old.base_url, secret)
+        self._trials.checked_url(provider_row(old.provider_type), old.base_url, secret)
         following = replace(
             old, version=old.version + 1, last4=last4_of(secret), on_simulator=is_simulators(secret),
-            verdict="unvalidated", last_validated_at=None,
+            verdict="unvalidated", last_validated_at=None, secret_at=old.updated_at,
         )  # fmt: skip
-        following = replace(following, ciphertext=self._keyring.encrypt(secret, following.binding))
+        following = self._trials.sealed(following, secret)
         await credentials.replace(connection, following, self._keyring.current_kid)
         return following
 

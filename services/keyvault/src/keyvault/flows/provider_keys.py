@@ -18,7 +18,6 @@ from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection, Pool
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
-from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.actors import SYSTEM, Actor
 from keyvault.domain.audit import Act
@@ -26,8 +25,6 @@ from keyvault.domain.credentials import (
     Credential,
     CredentialNotFound,
     Source,
-    call_url,
-    check_base_url,
     is_simulators,
     provider_row,
     stand_in_secret,
@@ -36,13 +33,11 @@ from keyvault.domain.encryption import Keyring, SecretUnreadable
 from keyvault.domain.key_text import last4_of
 from keyvault.flows import credential_messages
 from keyvault.flows.audit_trail import record
-from keyvault.flows.throttle import Throttle
-from keyvault.probes import ProbeResult, Probes
+from keyvault.flows.trials import Trials
+from keyvault.probes import ProbeResult
 from keyvault.store import credentials
 
 log = structlog.get_logger()
-
-_TESTS_A_MINUTE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +48,18 @@ class Given:
     source: Source
     name: str = ""
     base_url: str | None = None
+    expires_at: datetime | None = None
 
 
 class ProviderKeys:
     """The journeys of system credentials."""
 
-    def __init__(
-        self, pool: Pool, clock: Clock, keyring: Keyring, probes: Probes, rules: UrlRules, *, simulator_url: str | None
-    ) -> None:
+    def __init__(self, pool: Pool, clock: Clock, keyring: Keyring, trials: Trials) -> None:
         self._pool = pool
         self._clock = clock
         self._keyring = keyring
-        self._probes = probes
-        self._rules = rules
-        self._simulator_url = simulator_url
-        self._tests = Throttle(clock, limit=_TESTS_A_MINUTE, window_seconds=60.0)
+        self._trials = trials
+        self._simulator_url = trials.simulator_url
 
     async def check_master_keys(self) -> None:
         """UnknownMasterKey when a stored secret could not be opened for want of its master key."""
@@ -82,7 +74,7 @@ class ProviderKeys:
     async def save(self, by: Actor, provider_type: str, given: Given) -> tuple[Credential, int]:
         """Give a provider its key, or its next one; the credential, and the outbox row that tells everybody."""
         row = provider_row(provider_type)
-        given = replace(given, base_url=self._checked_url(row, given))
+        given = replace(given, base_url=self._trials.checked_url(row, given.base_url, given.secret))
         async with self._pool.acquire() as connection, connection.transaction():
             await credentials.lock_system(connection)
             current = await credentials.system_of(connection, row.type)
@@ -115,15 +107,13 @@ class ProviderKeys:
     async def test(self, by: Actor, provider_type: str) -> ProbeResult:
         """Call the provider with its key; the result is kept. TooManyAttempts after ten in a minute."""
         row = provider_row(provider_type)
-        self._tests.check(by.id)
-        self._tests.note(by.id)
+        self._trials.count(by)
         async with self._pool.acquire() as connection, connection.transaction():
             credential = await credentials.system_of(connection, row.type)
             if credential is None:
                 raise CredentialNotFound(f"{row.display_name} has no key")
             await record(connection, _act(by, "provider_key.tested", credential), self._clock.now())
-        secret = self._keyring.decrypt(credential.ciphertext or "", credential.binding)
-        result = await self._probes.ask(row, call_url(credential, self._simulator_url), secret)
+        result = await self._trials.of_kept(credential)
         async with self._pool.acquire() as connection:
             now = self._clock.now()
             await credentials.note_test(connection, credential.id, credential.version, now, result.success)
@@ -153,13 +143,6 @@ class ProviderKeys:
         given = Given(stand_in_secret(row.type), "simulator", name=f"{row.display_name} (simulated)")
         return (await self._put(connection, SYSTEM, row, None, given))[1]
 
-    def _checked_url(self, row: ProviderRow, given: Given) -> str | None:
-        if given.base_url:
-            return check_base_url(given.base_url, self._rules)
-        if not row.base_url and not is_simulators(given.secret):
-            raise ForbiddenUrl(f"base_url: {row.display_name} needs one")
-        return None
-
     def _is_same(self, current: Credential, given: Secret) -> bool:
         try:
             kept = self._keyring.decrypt(current.ciphertext or "", current.binding)
@@ -172,7 +155,7 @@ class ProviderKeys:
     ) -> tuple[Credential, list[Message]]:
         """Write a key as a credential's first or next version."""
         now = self._clock.now()
-        credential = self._sealed(_next_version(row, current, given, now), given.secret)
+        credential = self._trials.sealed(_next_version(row, current, given, now), given.secret)
         if current is None:
             await credentials.insert(connection, credential, self._keyring.current_kid)
         else:
@@ -185,9 +168,6 @@ class ProviderKeys:
         await credentials.remove(connection, current.id, now)
         await record(connection, _act(by, "provider_key.removed", current), now)
         return credential_messages.removed(current, now)
-
-    def _sealed(self, credential: Credential, secret: Secret) -> Credential:
-        return replace(credential, ciphertext=self._keyring.encrypt(secret, credential.binding))
 
 
 def _next_version(row: ProviderRow, current: Credential | None, given: Given, now: datetime) -> Credential:
@@ -206,6 +186,8 @@ def _next_version(row: ProviderRow, current: Credential | None, given: Given, no
         source=given.source,
         created_at=current.created_at if current else now,
         updated_at=now,
+        secret_at=now,
+        expires_at=given.expires_at,
     )
 
 

@@ -37,7 +37,7 @@ from keyvault.domain.virtual_keys import (
 from keyvault.flows import key_messages
 from keyvault.flows.audit_trail import record
 from keyvault.flows.refusals import Refusals
-from keyvault.store import keys, teams, users
+from keyvault.store import key_rotations, keys, teams, users
 
 
 class OwnerUnknown(Unprocessable):
@@ -86,7 +86,7 @@ class VirtualKeys:
     async def key(self, by: Actor, key_id: str) -> VirtualKey:
         """One key that is not revoked; KeyNotFound also for somebody else's."""
         async with self._pool.acquire() as connection:
-            return await self._own(connection, by, key_id)
+            return await self.own(connection, by, key_id)
 
     async def change(self, by: Actor, key_id: str, given: Mapping[str, Any]) -> tuple[VirtualKey, int]:
         """Set some terms; the key, and the outbox row that tells everybody."""
@@ -96,7 +96,7 @@ class VirtualKeys:
             await _hold_owner(connection, given.get("user_id"))  # users are locked first everywhere,
             await _hold_team(connection, given.get("team_id"))  # then teams, then keys
             await keys.lock(connection, [key_id])
-            old = await self._own(connection, by, key_id)
+            old = await self.own(connection, by, key_id)
             terms, changed = with_changes(old.terms, given)
             if not changed:
                 return old, 0
@@ -114,25 +114,29 @@ class VirtualKeys:
             await self._refusals.settle([key_id])
         return key, outbox_id
 
-    async def rotate(self, by: Actor, key_id: str, grace_seconds: int) -> tuple[VirtualKey, Secret, int]:
-        """Give a key a new secret; the present one counts for the grace period, one before it no longer."""
+    async def rotate(self, by: Actor, key_id: str, grace_seconds: int | None) -> tuple[VirtualKey, Secret, int]:
+        """Give a key a new secret; the present one counts for the grace period (a day, or what a schedule has left it), one
+        before it no longer."""
         secret = generate_key()
         async with self._pool.acquire() as connection, connection.transaction():
             await keys.lock(connection, [key_id])
-            old = await self._own(connection, by, key_id)
+            old = await self.own(connection, by, key_id)
             now = self._clock.now()
             for live in old.secrets:
-                await keys.end_secret(connection, live.sha256, end_at_rotation(live, now, grace_seconds))
+                ends_at = end_at_rotation(live, old.secrets[-1], now, grace_seconds)
+                await keys.end_secret(connection, live.sha256, ends_at)
             await _give_secret(connection, key_id, secret, now)
+            await key_rotations.begin_anew(connection, key_id, now)
             [key] = await keys.find(connection, [key_id], now)
-            act = Act(by, "key.rotated", key.id, {"grace_seconds": str(grace_seconds)})
+            ends_at = next((live.expires_at for live in key.secrets if live.expires_at is not None), now)
+            act = Act(by, "key.rotated", key.id, {"previous_ends_at": ends_at.isoformat()})
             return key, secret, await _tell(connection, act, key_messages.updated(key, ("secrets",), now), now)
 
     async def revoke(self, by: Actor, key_id: str) -> int:
         """End a key for good, at every gateway before this returns. Doing it again changes nothing."""
         async with self._pool.acquire() as connection, connection.transaction():
             await keys.lock(connection, [key_id])
-            key = await self._own(connection, by, key_id, even_revoked=True)
+            key = await self.own(connection, by, key_id, even_revoked=True)
             now, outbox_id = self._clock.now(), 0
             if key.revoked_at is None:
                 await keys.revoke(connection, key_id, now)
@@ -141,7 +145,8 @@ class VirtualKeys:
         await self._refusals.settle([key_id])
         return outbox_id
 
-    async def _own(self, connection: Connection, by: Actor, key_id: str, *, even_revoked: bool = False) -> VirtualKey:
+    async def own(self, connection: Connection, by: Actor, key_id: str, *, even_revoked: bool = False) -> VirtualKey:
+        """One key, read in a caller's transaction; KeyNotFound also for somebody else's."""
         for key in await keys.find(connection, [key_id], self._clock.now()):
             is_theirs = by.is_admin or key.terms.user_id == by.id
             if is_theirs and (even_revoked or key.revoked_at is None):

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from keyvault.domain.encryption import check_master_key
+from keyvault.domain.reminders import ReminderRules
 from keyvault.settings.kinds import Email, Password, ProviderKey, SecretText, ServiceToken, SigningKey, provider_key
 from keyvault.settings.oidc import OidcSettings
 
@@ -105,6 +106,24 @@ class KeyvaultSettings(ProviderKeySettings):
         validation_alias="PROVIDER_ALLOWED_HOSTS",
         description="hosts (host or host:port, separated by commas) that providers' URLs may name though they are private",
     )
+    remind_age_days: int = Field(
+        default=90,
+        ge=1,
+        validation_alias="KEYVAULT_REMIND_AGE_DAYS",
+        description="days after which a provider key is old",
+    )
+    remind_unused_days: int = Field(
+        default=90,
+        ge=1,
+        validation_alias="KEYVAULT_REMIND_UNUSED_DAYS",
+        description="days without a call after which a provider key counts as unused",
+    )
+    remind_expiry_days: int = Field(
+        default=14,
+        ge=1,
+        validation_alias="KEYVAULT_REMIND_EXPIRY_DAYS",
+        description="days before a provider key's end at which people are told of it",
+    )
     admin_password: Password | None = Field(
         default=None,
         validation_alias="TOLLGATE_ADMIN_PASSWORD",
@@ -149,6 +168,11 @@ class KeyvaultSettings(ProviderKeySettings):
         found = (in_file, self.byok_encryption_keys, self.byok_encryption_key, self.encryption_key)
         by_text = {key.reveal(): key for group in found for key in _master_keys(group)}
         return tuple(by_text.values())
+
+    @property
+    def reminders(self) -> ReminderRules:
+        """When people are reminded of provider keys."""
+        return ReminderRules(self.remind_age_days, self.remind_unused_days, self.remind_expiry_days)
 
     @property
     def url_rules(self) -> UrlRules:

@@ -21,8 +21,8 @@ async def insert(connection: Connection, credential: Credential, kid: str) -> No
     """Add a credential."""
     await connection.execute(
         "INSERT INTO credentials (id, provider_type, owner_user_id, name, ciphertext, kid, version, last4, base_url,"
-        " on_simulator, enabled, status, source, created_at, updated_at, secret_at, is_default, fallback_to_system)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)",
+        " on_simulator, enabled, status, source, created_at, updated_at, secret_at, is_default, fallback_to_system,"
+        " expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         credential.id,
         credential.provider_type,
         credential.owner_user_id,
@@ -38,8 +38,10 @@ async def insert(connection: Connection, credential: Credential, kid: str) -> No
         credential.source,
         credential.created_at,
         credential.updated_at,
+        credential.secret_at,
         credential.is_default,
         credential.fallback_to_system,
+        credential.expires_at,
     )
 
 
@@ -47,8 +49,8 @@ async def replace(connection: Connection, credential: Credential, kid: str) -> N
     """Write a credential's next version; what was known of the last one's tests no longer holds."""
     await connection.execute(
         "UPDATE credentials SET name = $2, ciphertext = $3, kid = $4, version = $5, last4 = $6, base_url = $7,"
-        " on_simulator = $8, source = $9, updated_at = $10, secret_at = $10, last_tested_at = NULL, last_test_ok = NULL,"
-        " verdict = 'unvalidated', judged_at = NULL, last_validated_at = NULL WHERE id = $1",
+        " on_simulator = $8, source = $9, updated_at = $10, secret_at = $11, expires_at = $12, last_tested_at = NULL,"
+        " last_test_ok = NULL, verdict = 'unvalidated', judged_at = NULL, last_validated_at = NULL WHERE id = $1",
         credential.id,
         credential.name,
         credential.ciphertext,
@@ -59,6 +61,8 @@ async def replace(connection: Connection, credential: Credential, kid: str) -> N
         credential.on_simulator,
         credential.source,
         credential.updated_at,
+        credential.secret_at,
+        credential.expires_at,
     )
 
 
@@ -156,6 +160,8 @@ def credential_of(row: asyncpg.Record) -> Credential:
         source=cast(Source, row["source"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        secret_at=row["secret_at"],
+        expires_at=row["expires_at"],
         last_tested_at=row["last_tested_at"],
         last_test_ok=row["last_test_ok"],
         last_used_at=row["last_used_at"],

@@ -63,6 +63,13 @@ async def end_secret(connection: Connection, sha256: str, expires_at: datetime) 
     await connection.execute("UPDATE key_secrets SET expires_at = $2 WHERE sha256 = $1", sha256, expires_at)
 
 
+async def end_current_secret(connection: Connection, key_id: str, expires_at: datetime) -> None:
+    """Say when the one secret of a key stops counting that had no end."""
+    await connection.execute(
+        "UPDATE key_secrets SET expires_at = $2 WHERE key_id = $1 AND expires_at IS NULL", key_id, expires_at
+    )
+
+
 async def lock(connection: Connection, key_ids: Sequence[str]) -> list[str]:
     """Lock keys, in one order for everybody; the ids of those that exist. Read them afterwards, with `find`."""
     rows = await connection.fetch(

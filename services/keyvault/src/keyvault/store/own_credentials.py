@@ -23,14 +23,15 @@ async def of_owner(connection: Connection, user_id: str) -> list[Credential]:
 async def update(connection: Connection, credential: Credential) -> None:
     """Write what its owner set of a credential, but for the secret."""
     await connection.execute(
-        "UPDATE credentials SET name = $2, enabled = $3, is_default = $4, fallback_to_system = $5, updated_at = $6"
-        " WHERE id = $1",
+        "UPDATE credentials SET name = $2, enabled = $3, is_default = $4, fallback_to_system = $5, updated_at = $6,"
+        " expires_at = $7 WHERE id = $1",
         credential.id,
         credential.name,
         credential.enabled,
         credential.is_default,
         credential.fallback_to_system,
         credential.updated_at,
+        credential.expires_at,
     )
 
 
