@@ -27,8 +27,9 @@ _FROM_ROWS = (
     " AS input_tokens, sum(cached_input_tokens) AS cached_input_tokens,"
     " sum(output_tokens + reasoning_tokens + audio_output_tokens) AS output_tokens,"
     " sum(reasoning_tokens) AS reasoning_tokens, sum(total_tokens) AS total_tokens, sum(latency_ms) AS latency_ms,"
-    " sum(cost) AS cost, sum(operator_cost) AS operator_cost"
-    " FROM requests GROUP BY 1, 2, 3, 4, 5, 6, 7"
+    " sum(cost) AS cost, sum(operator_cost) AS operator_cost, operation,"
+    " sum(audio_input_tokens) AS audio_input_tokens, sum(audio_output_tokens) AS audio_output_tokens"
+    " FROM requests GROUP BY 1, 2, 3, 4, 5, 6, 7, operation"
 )
 
 

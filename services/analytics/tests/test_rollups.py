@@ -27,7 +27,7 @@ def test_a_call_is_counted_in_its_utc_hour_with_its_own_figures(usage_event: Mak
     )
     key, measures = counted(logged_call(event))
     hour = datetime(2026, 11, 20, 23, tzinfo=UTC)
-    assert key == RollupKey(hour, "key-1", "user-1", None, "openai", "gpt-4", "api")
+    assert key == RollupKey(hour, "key-1", "user-1", None, "openai", "gpt-4", "api", "chat")
     assert measures == Measures(
         requests=1,
         failed=1,
@@ -35,6 +35,8 @@ def test_a_call_is_counted_in_its_utc_hour_with_its_own_figures(usage_event: Mak
         cached_input_tokens=2,
         output_tokens=16 + 32 + 128,
         reasoning_tokens=32,
+        audio_input_tokens=64,
+        audio_output_tokens=128,
         total_tokens=255,
         latency_ms=7,
         cost=Decimal("0.5"),
@@ -44,7 +46,7 @@ def test_a_call_is_counted_in_its_utc_hour_with_its_own_figures(usage_event: Mak
 
 @given(st.lists(st.decimals(min_value=0, max_value=10**9, places=19), min_size=1, max_size=20))
 def test_adding_and_removing_are_exact_inverses(costs: list[Decimal]) -> None:
-    key = RollupKey(datetime(2026, 11, 21, tzinfo=UTC), None, None, None, "openai", "gpt-4", "api")
+    key = RollupKey(datetime(2026, 11, 21, tzinfo=UTC), None, None, None, "openai", "gpt-4", "api", "chat")
     calls = [(key, Measures(requests=1, completed=1, cost=cost)) for cost in costs]
     with localcontext() as context:
         context.prec = 60

@@ -24,6 +24,9 @@ from gateway.edge import OWNERS, Edge, _answer_headers, _request_headers, target
         ("/api/v1/billing/summary", "billing"),
         ("/api/v1/analytics/requests", "analytics"),
         ("/api/costs/summary", "analytics"),
+        ("/v1/organization/costs", "analytics"),
+        ("/v1/organization/usage/completions", "analytics"),
+        ("/v1/chat/completions", None),
         ("/api/v1/keysmith", None),
         ("/api/v1", None),
         ("/api", None),
@@ -37,7 +40,7 @@ def test_a_path_belongs_to_the_longest_prefix_that_ends_at_a_slash(path: str, ow
 
 
 def test_nothing_internal_has_an_owner() -> None:
-    assert all(prefix.startswith("/api/") for prefix in OWNERS)
+    assert all(prefix.startswith(("/api/", "/v1/")) for prefix in OWNERS)
 
 
 def request(headers: list[tuple[bytes, bytes]], **changes: Any) -> tuple[dict[str, Any], Client]:

@@ -5,13 +5,14 @@ Each public method is one journey and at most one transaction. Time is told here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from common.clock import Clock
 from common.errors import NotFound
 from common.postgres.pool import Connection, Pool
 
+from analytics.domain.buckets import BucketResult, Span, Wanted, filled
 from analytics.domain.log import LoggedCall, Position, RequestFilter, last_words
 from analytics.domain.rollups import DayCost, ModelCost, counted, roll
 from analytics.store import ids, partitions, requests, rollups
@@ -70,6 +71,18 @@ class Analytics:
         ):
             models = await rollups.by_model(connection, user_id, since, until)
             return models, await rollups.by_day(connection, user_id, since, until)
+
+    async def buckets(
+        self, span: Span, wanted: Wanted, grouped: Collection[str]
+    ) -> Sequence[tuple[datetime, list[BucketResult]]]:
+        """Everybody's calls of a span, summed up bucket by bucket; every bucket is there, be it empty."""
+        async with self._pool.acquire() as connection:
+            found = await rollups.in_buckets(connection, span, wanted, grouped)
+        return filled(span, found)
+
+    def now(self) -> datetime:
+        """The time."""
+        return self._clock.now()
 
     async def prepare_months(self) -> date:
         """Make the log's partitions of last month, this one and the next three; the last month that has one."""

@@ -14,7 +14,7 @@ from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from analytics.api import costs, requests
+from analytics.api import costs, organization, requests
 from analytics.consumers import usage_handler
 from analytics.flows import Analytics
 from analytics.jobs import JobMetrics, MonthKeeper
@@ -40,6 +40,7 @@ def create_app(settings: AnalyticsSettings, clock: Clock | None = None) -> FastA
     app = create_api("Tollgate analytics", lifespan, registry)
     app.include_router(requests.router)
     app.include_router(costs.router)
+    app.include_router(organization.router)
     return app
 
 

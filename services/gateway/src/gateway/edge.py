@@ -45,6 +45,7 @@ OWNERS: Mapping[str, str] = {
     "/api/budgets": "billing",
     "/api/costs": "analytics",
     "/api/v1/analytics": "analytics",
+    "/v1/organization": "analytics",
 }
 _PREFIXES = tuple(sorted(OWNERS, key=len, reverse=True))
 

@@ -30,6 +30,7 @@ class RollupKey(NamedTuple):
     provider_type: str
     model: str
     source: str
+    operation: str
 
 
 class Measures(NamedTuple):
@@ -45,6 +46,8 @@ class Measures(NamedTuple):
     cached_input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
     total_tokens: int = 0
     latency_ms: int = 0
     cost: Decimal = _NOTHING
@@ -58,8 +61,8 @@ def counted(logged: LoggedCall) -> Counted:
     """What one call adds to which rollup."""
     call = logged.call
     hour = logged.started_at.replace(minute=0, second=0, microsecond=0)
-    key = RollupKey(hour, call.api_key_id, call.user_id, call.team_id, call.provider_type, call.model, call.source)
-    return key, _measures(call)
+    who = call.api_key_id, call.user_id, call.team_id
+    return RollupKey(hour, *who, call.provider_type, call.model, call.source, call.operation), _measures(call)
 
 
 def roll(added: Iterable[Counted], removed: Iterable[Counted] = ()) -> dict[RollupKey, Measures]:
@@ -87,6 +90,8 @@ def _measures(call: UsageRecorded) -> Measures:
         cached_input_tokens=used.cached_input_tokens,
         output_tokens=used.completion_tokens,
         reasoning_tokens=used.reasoning_tokens,
+        audio_input_tokens=used.audio_input_tokens,
+        audio_output_tokens=used.audio_output_tokens,
         total_tokens=call.usage.total_tokens,
         latency_ms=call.latency_ms,
         cost=call.cost_usd.usd,

@@ -30,28 +30,29 @@ async def insert(connection: Connection, calls: Collection[LoggedCall], at: date
         " cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens,"
         " audio_output_tokens, total_tokens, units, usage_estimated, raw_usage, price, cost, operator_cost, budgets,"
         " period, started_at, latency_ms, ttft_ms, attempts, cache, dropped_params, decision, simulated, tags,"
-        " content_ref, epoch, recorded_at)"
+        " content_ref, epoch, usage_anomalous, recorded_at)"
         " SELECT request_id, event_id, kind, trace_id, api_key_id, user_id, team_id, tier, source,"
         " operation, requested_model, alias, provider_type, provider_id, model, credential, credential_id, billable,"
         " streamed, status, http_status, error::jsonb, finish_reason, input_tokens, cached_input_tokens,"
         " cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens,"
         " audio_output_tokens, total_tokens, units::jsonb, usage_estimated, raw_usage::jsonb, price::jsonb, cost,"
         " operator_cost, budgets::jsonb, period, started_at, latency_ms, ttft_ms, attempts::jsonb, cache,"
-        " dropped_params::jsonb, decision::jsonb, simulated, tags::jsonb, content_ref, epoch, $52"
+        " dropped_params::jsonb, decision::jsonb, simulated, tags::jsonb, content_ref, epoch, usage_anomalous,"
+        " $53"
         " FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],"
         " $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],"
         " $17::text[], $18::bool[], $19::bool[], $20::text[], $21::int[], $22::text[], $23::text[], $24::bigint[],"
         " $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[],"
         " $32::bigint[], $33::text[], $34::bool[], $35::text[], $36::text[], $37::numeric[], $38::numeric[],"
         " $39::text[], $40::text[], $41::timestamptz[], $42::bigint[], $43::bigint[], $44::text[], $45::text[],"
-        " $46::text[], $47::text[], $48::bool[], $49::text[], $50::text[], $51::text[])"
+        " $46::text[], $47::text[], $48::bool[], $49::text[], $50::text[], $51::text[], $52::bool[])"
         " AS c (request_id, event_id, kind, trace_id, api_key_id, user_id, team_id, tier, source, operation,"
         " requested_model, alias, provider_type, provider_id, model, credential, credential_id, billable, streamed,"
         " status, http_status, error, finish_reason, input_tokens, cached_input_tokens, cache_write_5m_tokens,"
         " cache_write_1h_tokens, output_tokens, reasoning_tokens, audio_input_tokens, audio_output_tokens,"
         " total_tokens, units, usage_estimated, raw_usage, price, cost, operator_cost, budgets, period, started_at,"
         " latency_ms, ttft_ms, attempts, cache, dropped_params, decision, simulated, tags, content_ref,"
-        " epoch)",
+        " epoch, usage_anomalous)",
         *(list(column) for column in zip(*map(_values, calls), strict=True)),
         at,
     )
@@ -169,6 +170,7 @@ def _values(logged: LoggedCall) -> tuple[object, ...]:
         _json(told["tags"]),
         call.content_ref,
         call.epoch,
+        used.anomalous,
     )
 
 
@@ -184,6 +186,7 @@ def _logged(row: asyncpg.Record) -> LoggedCall:
         "total_tokens": row["total_tokens"],
         "units": row["units"],
         "estimated": row["usage_estimated"],
+        "anomalous": row["usage_anomalous"],
     }
     # Read apart from the other documents: its numbers are the provider's own, to be shown as they came.
     told["raw_usage"] = None if row["raw_usage_text"] is None else json.loads(row["raw_usage_text"])

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_FORWARDED = "/organization/"
+"""What begins so is no inference."""
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
 
 _BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens", "/responses", *OPERATIONS})
@@ -97,12 +99,24 @@ class App:
     async def _inference_once(self, scope: Scope, inner: str, client: Client) -> None:
         """An inference request; what carries an Idempotency-Key runs once for its virtual key."""
         method = scope["method"]
+        if inner.startswith(_FORWARDED):
+            await self._forward_read(inner, scope, client)
+            return
         if method != "POST" or HEADER not in client.headers:
             await self._inference(method, inner, client)
             return
         key = self.doors.identify(client)
         work = partial(self._inference, method, inner, client)
         await self.once.run(client, Asker(f"key:{key.id}", key.id), _what(scope), self.doors.max_body_bytes, work)
+
+    async def _forward_read(self, inner: str, scope: Scope, client: Client) -> None:
+        """A question under `/v1` that a service answers, for who is signed in; it goes by the path's own name."""
+        owner = Edge.owner_of(f"/v1{inner}")
+        if owner is None or scope["method"] not in ("GET", "HEAD"):
+            raise Refusal(
+                "unknown_url" if owner is None else "method_not_allowed", f"{scope['method']} {client.path[:200]}"
+            )
+        await self.edge.forward(owner, {**scope, "raw_path": f"/v1{inner}".encode()}, client)
 
     async def _forward_once(self, owner: str, scope: Scope, client: Client) -> None:
         """A management request; a write that carries an Idempotency-Key is done once for its signed-in user. For those
