@@ -24,7 +24,18 @@ _PIXEL = (
 _IMAGE_TOKENS = 272
 _BYTES_A_SECOND = 16_000
 _FIELD = re.compile(rb'name="(?P<name>[^"]*)"')
-_CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+_CATEGORIES = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent"),
+    *(
+        "self-harm",
+        "self-harm/instructions",
+        "self-harm/intent",
+        "sexual",
+        "sexual/minors",
+        "violence",
+        "violence/graphic",
+    ),
+)
 
 
 def _embeddings(provider: str, _model: str, body: bytes) -> Prompt:
@@ -62,7 +73,15 @@ def _write_moderations(answer: Answer, model: str) -> bytes:
     for text in answer.asked["texts"]:
         found = {name: name in text.lower() for name in _CATEGORIES}
         scores = {name: 0.99 if is_so else 0.01 for name, is_so in found.items()}
-        results.append({"flagged": any(found.values()), "categories": found, "category_scores": scores})
+        looked_at = dict.fromkeys(_CATEGORIES, ["text"])
+        results.append(
+            {
+                "flagged": any(found.values()),
+                "categories": found,
+                "category_scores": scores,
+                "category_applied_input_types": looked_at,
+            }
+        )
     return msgspec.json.encode({"id": f"modr-{answer.digest[:24]}", "model": model, "results": results})
 
 
