@@ -73,7 +73,7 @@ def _write_moderations(answer: Answer, model: str) -> bytes:
     for text in answer.asked["texts"]:
         found = {name: name in text.lower() for name in _CATEGORIES}
         scores = {name: 0.99 if is_so else 0.01 for name, is_so in found.items()}
-        looked_at = dict.fromkeys(_CATEGORIES, ["text"])
+        looked_at = {name: ["text"] for name in _CATEGORIES}
         results.append(
             {
                 "flagged": any(found.values()),
