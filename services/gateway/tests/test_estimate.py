@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from common.bounds import DEFAULT_OUTPUT_TOKENS, PICTURE_TOKENS, bound, default_output, input_bound
+import pytest
+from common.bounds import DEFAULT_OUTPUT_TOKENS, OPEN_TOKENS, bound, default_output, input_bound
 from common.budgets import Budget
 from common.money import NANO, nano_ceiling
 from common.pricing import FALLBACK, Price, Tier, cost
+from common.readings import PICTURE_TOKENS, PLAIN, reading_of
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, likely_tokens, settlement_of
 from gateway.limits.limiter import Admitted
@@ -65,6 +67,38 @@ def test_an_input_is_bounded_by_its_bytes_its_pictures_and_the_context(
     assert bounded <= (context or bounded)
     if context is None:
         assert bounded >= size + pictures * PICTURE_TOKENS
+
+
+@given(st.integers(0, 10**8), st.none() | st.integers(1, 2_000_000))
+def test_who_may_read_more_than_the_request_holds_is_bounded_by_the_context_alone(
+    size: int, context: int | None
+) -> None:
+    most = context or OPEN_TOKENS
+    assert input_bound(size, 0, context, is_open=True) == most
+    assert input_bound(size, 0, context, reading_of("groq/compound")) == most
+
+
+@pytest.mark.parametrize(
+    ("model", "picture", "vocabulary"),
+    [
+        ("gpt-4o", 1_500, "o200k_base"),
+        ("openai/gpt-4o-mini-2024-07-18", 48_200, "o200k_base"),
+        ("ft:gpt-4.1-mini:us", 2_500, "o200k_base"),
+        ("gpt-5-2025-08-07", 1_500, "o200k_base"),
+        ("o3-mini", 1_500, "o200k_base"),
+        ("gpt-4-0613", 1_500, "cl100k_base"),
+        ("us.anthropic.claude-sonnet-4-5-v1:0", 5_000, None),
+        ("gpt-5.2", PICTURE_TOKENS, None),
+        ("gpt-4-32k", PICTURE_TOKENS, None),
+        ("gemini-2.5-pro", PICTURE_TOKENS, None),
+    ],
+)
+def test_a_family_reads_as_its_maker_says_and_a_stranger_as_dearly_as_any(
+    model: str, picture: int, vocabulary: str | None
+) -> None:
+    reading = reading_of(model)
+    assert (reading.picture_tokens, reading.vocabulary) == (picture, vocabulary)
+    assert reading.picture_tokens <= PLAIN.picture_tokens
 
 
 MAYBE = st.none() | st.integers(1, 10**6)

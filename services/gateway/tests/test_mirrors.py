@@ -228,9 +228,9 @@ async def test_a_gateway_begins_once_its_first_catalog_is_whole() -> None:
         assert not await first.is_here()
     for name in ("gpt-4", "gpt-4o"):
         catalog.apply(f"model.{name}", model_snapshot("openai", name, "1", "2").model_dump_json().encode())
-        clock.advance(0.2)
+        clock.advance(0.09)
         assert not await first.is_here()
-    clock.advance(0.25)
+    clock.advance(0.1)
     assert await first.is_here()
     catalog.apply("model.gpt-4", None)
     assert await first.is_here()

@@ -1,8 +1,9 @@
 """Upper bounds of what a call can use, before it is made. Pure.
 
 An upper bound is no guess: a budget is never overspent only if it never lies below the truth. Tokens of a byte-level
-vocabulary are at least one byte each, so the bytes of what is sent bound its tokens; pictures and documents are bounded
-by what the dearest known picture costs; and nothing can be longer than the model's context.
+vocabulary are at least one byte each, so the bytes of what is sent bound its tokens; a picture is bounded by the most that
+its model makes of one, sound by the longest that its bytes can last; what a provider may add itself (pages of a document,
+what it searches for, files that it keeps), and everything else, by the model's context.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from common.pricing import Price, units_bound_nano, upper_bound_nano
+from common.readings import PLAIN, Reading
 
 DEFAULT_OUTPUT_TOKENS = 4_096
 """What a call may produce when it does not say and neither model nor budget allow less."""
 
-PICTURE_TOKENS = 65_536
-"""At least what one picture or document page set costs with any provider known (the dearest: about 48,000)."""
+OPEN_TOKENS = 1_048_576
+"""What is read at most where nobody knows what is read, nor how long the model's context is."""
 
-_PER_CALL_TOKENS = 16
 _LIKELY_BYTES_PER_TOKEN = 3
 _LEAST_DEFAULT_TOKENS = 16
 
@@ -36,9 +37,20 @@ FREE = Bound(0, 0, 0, 0)
 """The bound of what asks nobody."""
 
 
-def input_bound(text_bytes: int, attachments: int, context_length: int | None) -> int:
-    """The most input tokens a body of so many bytes (attachments' own bytes left out) can be."""
-    tokens = text_bytes + attachments * PICTURE_TOKENS + _PER_CALL_TOKENS
+def input_bound(
+    text_bytes: int,
+    pictures: int,
+    context_length: int | None,
+    reading: Reading = PLAIN,
+    *,
+    is_open: bool = False,
+) -> int:
+    """The most input tokens a body of so many bytes (its pictures' own left out) can be. `is_open`: the provider may read
+    what is not in it, so that only the context bounds it. The context is of one reading: who searches reads several
+    times, and what that comes to beyond it nobody can know before."""
+    if is_open or reading.is_open:
+        return context_length or OPEN_TOKENS
+    tokens = text_bytes + pictures * reading.picture_tokens + reading.added_tokens
     return min(tokens, context_length) if context_length else tokens
 
 

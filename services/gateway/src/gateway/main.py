@@ -45,6 +45,7 @@ from gateway.leases import Leases
 from gateway.limits.limiter import Limiter, load_commands, read_scripts
 from gateway.limits.redis import RedisAway, RedisLine
 from gateway.limits.terms import TermsBook
+from gateway.limits.tokenizers import Tokenizers
 from gateway.metering import Recorder
 from gateway.mirrors.beginning import FirstCatalog
 from gateway.mirrors.budgets import Budgets
@@ -105,7 +106,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     publisher = Publisher(bus, USAGE.name)
     journal = Journal(settings.journal_dir, settings.journal_max_bytes)
     recorder = Recorder(publisher, limiter, journal)
-    health = Health(clock.monotonic)
+    health, tokenizers = Health(clock.monotonic), Tokenizers()
     pipeline = Pipeline(
         limiter=limiter,
         leases=leases,
@@ -122,6 +123,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         max_answer_bytes=settings.max_answer_bytes,
         openai_codes=settings.error_codes == "openai",
         health=health,
+        tokenizers=tokenizers,
     )
     cached = CachedCalls(pipeline, cache, clock)
     asides = Asides(upstream, pipeline.deadlines, clock, settings.max_answer_bytes)
@@ -134,6 +136,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
             "unsettled": lambda: leases.unsettled,
             "parked_events": lambda: recorder.parked,
             "journaled_events": lambda: recorder.journaled,
+            "counted_calls": lambda: tokenizers.counted,
             "reaped_calls": lambda: reaper.reaped,
             "keys": lambda: len(keys),
             "budgets": lambda: len(budgets),

@@ -21,14 +21,16 @@ from common.money import plain
 from common.pricing import Price
 
 from gateway.api.client import ClientGone
+from gateway.api.sizes import texts_of
 from gateway.cache.answers import Answer
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, settlement_of
 from gateway.leases import Leases
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
 from gateway.limits.limiter import Admitted, Limiter, Refused
 from gateway.limits.redis import RedisAway
+from gateway.limits.tokenizers import Tokenizers
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
-from gateway.providers.errors import ProviderFailed, untranslatable
+from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Outgoing, StreamDecoder
 from gateway.routing.health import Health
 from gateway.routing.plan import Deployment
@@ -56,6 +58,7 @@ class Pipeline:
     max_answer_bytes: int
     openai_codes: bool
     health: Health
+    tokenizers: Tokenizers
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self, call: Running) -> None:
@@ -90,7 +93,7 @@ class Pipeline:
                 break
             try:
                 with call.client.watch(self.deadlines.total_seconds + _SLOW_CLIENT_SECONDS):
-                    response = await self._send(call, deployment, _outgoing(call, deployment, admitted))
+                    response = await self._send(call, deployment, call.outgoing(deployment, admitted))
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
                 self._stopped(call, "client_disconnected", "the client hung up")
@@ -121,10 +124,13 @@ class Pipeline:
 
     async def _admit(self, call: Running, deployment: Deployment) -> int | Refused:
         """Hold the worst case of the next attempt; the most tokens it may put out, or why it may not run."""
-        price = deployment.model.price_at(call.log.started_at)
+        price, call.counted_off = deployment.model.price_at(call.log.started_at), 0
         claim = call.claim(deployment, price)
         try:
             admitted = await self.limiter.admit(claim)
+            if isinstance(admitted, Refused) and await self._count(call, deployment, admitted):
+                claim = call.claim(deployment, price)
+                admitted = await self.limiter.admit(claim)
         except RedisAway:
             self.leases.never_sent(claim.request_id, claim.attempt)
             return Refused("closed")
@@ -135,6 +141,16 @@ class Pipeline:
         if claim.may_cut_output:
             call.served.append((b"x-tollgate-max-tokens", b"%d" % admitted.output_tokens))
         return admitted.output_tokens
+
+    async def _count(self, call: Running, deployment: Deployment, refused: Refused) -> bool:
+        """Count the tokens of a call whose bytes were too many; whether they are fewer. (Simulators count otherwise.)"""
+        request = call.request
+        if request.is_open or request.operation is not None or deployment.is_simulated:
+            return False
+        texts = texts_of(request.members)
+        reading = deployment.model.reading
+        call.counted_off = await self.tokenizers.count_off(refused, reading, request.text_bytes, texts)
+        return call.counted_off > 0
 
     def _admitted(self, call: Running, deployment: Deployment, price: Price, admitted: Admitted) -> None:
         log, number = call.log, len(call.attempts) + 1
@@ -366,22 +382,6 @@ class Pipeline:
 def _is_of_place(refused: Refused) -> bool:
     """Whether only the budget of a provider or model refuses, so that another deployment may still do."""
     return refused.budget is not None and is_attempt_scope(refused.budget.scope)
-
-
-def _outgoing(call: Running, deployment: Deployment, output_tokens: int) -> Outgoing:
-    """The request in the provider's language. Raises ProviderFailed when it cannot be said in it, or not all of it and
-    the client wants all or nothing."""
-    request, provider = call.request, deployment.provider
-    call.wire, members, lost = call.spoken_to(deployment)
-    outgoing = call.wire.encode_request(members, provider, deployment.model_name, output_tokens, request.streamed)
-    dropped = call.log.dropped_params = (*lost, *outgoing.dropped)
-    if dropped:
-        if not request.may_drop:
-            raise untranslatable(f"{provider.display_name} does not know {dropped[0]}", dropped[0])
-        call.served.append((b"x-tollgate-dropped-params", ", ".join(dropped).encode()))
-    if request.headers and provider.wire == request.dialect:
-        return outgoing._replace(headers=outgoing.headers + request.headers)
-    return outgoing
 
 
 def _refusal(call: Running, refused: Refused) -> Refusal:

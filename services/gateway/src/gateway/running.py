@@ -23,8 +23,10 @@ from gateway.charging import likely_tokens
 from gateway.limits.limiter import Claim
 from gateway.limits.terms import Terms
 from gateway.metering import AttemptLog, CallLog
+from gateway.providers.counting import said_in
+from gateway.providers.errors import untranslatable
 from gateway.providers.languages import RELAYED, WIRES
-from gateway.providers.wire import Identity, Members, StreamDecoder, Wire
+from gateway.providers.wire import Identity, Members, Outgoing, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
 
@@ -32,6 +34,9 @@ _AS_CHAT: Mapping[WireName, Callable[[Members], tuple[Members, tuple[str, ...]]]
     {"anthropic": messages.as_chat, "responses": responses.as_chat}
 )
 """How requests in other words than chat's are said in chat's."""
+
+_LIKELY_PICTURE_TOKENS = 765
+"""Of a picture of 1,024 × 1,024 by OpenAI's count; others are near it."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,8 @@ class Running:
     deployment: Deployment | None = None
     decoder: StreamDecoder | None = None
     has_started: bool = False
+    counted_off: int = 0
+    """By how much fewer its tokens are than its bytes, at the present deployment, where they were counted."""
     served: list[Header] = field(default_factory=list)
 
     @property
@@ -78,6 +85,21 @@ class Running:
             return relay.wire, request.members, ()
         return WIRES[deployment.wire], *_AS_CHAT[request.dialect](request.members)
 
+    def outgoing(self, deployment: Deployment, output_tokens: int) -> Outgoing:
+        """The request in a provider's language. Raises ProviderFailed when it cannot be said in it, or not all of it and
+        the client wants all or nothing."""
+        request, provider = self.request, deployment.provider
+        self.wire, members, lost = self.spoken_to(deployment)
+        outgoing = self.wire.encode_request(members, provider, deployment.model_name, output_tokens, request.streamed)
+        dropped = self.log.dropped_params = (*lost, *outgoing.dropped)
+        if dropped:
+            if not request.may_drop:
+                raise untranslatable(f"{provider.display_name} does not know {dropped[0]}", dropped[0])
+            self.served.append((b"x-tollgate-dropped-params", ", ".join(dropped).encode()))
+        if request.headers and provider.wire == request.dialect:
+            return outgoing._replace(headers=outgoing.headers + request.headers)
+        return outgoing
+
     def has_to_stand(self) -> bool:
         """Whether the call has ended so that its client must not have it done again: complete, or not for nothing."""
         return self.log.status in ("completed", "cached") or any(attempt.cost for attempt in self.attempts)
@@ -86,7 +108,9 @@ class Running:
         """What the next attempt asks to be admitted with: the most that it can use and cost at this deployment."""
         request, model, minute_tokens = self.request, deployment.model, self.terms.token_limit
         context = model.context_length and model.context_length * request.inputs
-        tokens, most = input_bound(request.text_bytes, request.attachments, context), request.output_tokens
+        text = request.text_bytes + request.added_tokens - self.counted_off
+        tokens = input_bound(text, request.attachments, context, model.reading, is_open=request.is_open)
+        most = request.output_tokens
         if most is None:
             most = default_output(
                 request.text_bytes,
@@ -123,8 +147,14 @@ class Running:
         """What the call used as far as can be seen from here."""
         if self.request.likely is not None:
             return self.request.likely
-        output = self.delivered() if self.request.streamed else likely_tokens(len(self.body))
-        return Usage(input_tokens=likely_tokens(self.request.text_bytes), output_tokens=output, estimated=True)
+        output = self.delivered() if self.request.streamed else likely_tokens(said_in(self.body))
+        return Usage(input_tokens=self.likely_input(), output_tokens=output, estimated=True)
+
+    def likely_input(self) -> int:
+        """Input tokens, where nobody has counted them: of what is said, not of the JSON around it; and its pictures."""
+        request = self.request
+        said = request.text_bytes if request.said_bytes is None else request.said_bytes
+        return likely_tokens(said) + request.attachments * _LIKELY_PICTURE_TOKENS
 
     def told_usage(self) -> Usage:
         """What the provider reported, else an estimate. Who reports no tokens is not paid by them; where the price knows
@@ -170,6 +200,6 @@ class Running:
                 "model": deployment.model.name,
                 "credential_id": deployment.credential.id,
                 "is_own": deployment.credential.is_own,
-                "input_tokens": likely_tokens(self.request.text_bytes),
+                "input_tokens": self.likely_input(),
             }
         )

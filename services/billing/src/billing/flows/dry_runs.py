@@ -21,6 +21,7 @@ from common.money import Money
 from common.periods import period_at
 from common.postgres.pool import Pool
 from common.pricing import FALLBACK, in_force
+from common.readings import reading_of
 from redis.exceptions import RedisError
 
 from billing.domain.budgets import Setter
@@ -119,7 +120,7 @@ class DryRuns:
         self, call: Call, key: KeySnapshot | None, user_id: str | None, model: ModelSnapshot, now: datetime
     ) -> Place:
         price = in_force([snapshot.to_price() for snapshot in model.prices], now) or FALLBACK
-        read = call.input_tokens or input_bound(call.input_bytes, 0, model.context_length)
+        read = call.input_tokens or input_bound(call.input_bytes, 0, model.context_length, reading_of(model.name))
         written = call.output_tokens or default_output(call.input_bytes, model.max_output_tokens, model.context_length)
         worst = bound(price, read, written, call.choices)
         most = worst.input_nano - (-written * worst.nano_per_million_output // 1_000_000)

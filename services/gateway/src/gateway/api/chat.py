@@ -14,6 +14,7 @@ import msgspec
 from common.providers.registry import Wire
 from common.usage import Usage
 
+from gateway.api.sizes import ABSENT, Said, Size
 from gateway.providers.counting import estimate_tokens
 from gateway.providers.operations import Operation
 from gateway.providers.wire import Members
@@ -25,19 +26,18 @@ MAX_NAME = 256
 _MAX_CHOICES = 128
 
 
-_ABSENT = msgspec.Raw(b"")
-
-
 class _Part(msgspec.Struct):
     type: str
     text: str | None = None
-    image_url: msgspec.Raw = _ABSENT
-    file: msgspec.Raw = _ABSENT
+    image_url: msgspec.Raw = ABSENT
+    input_audio: msgspec.Raw = ABSENT
+    file: msgspec.Raw = ABSENT
 
 
 class _Message(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[_Part] | None = None
+    tool_calls: msgspec.Raw = ABSENT
 
 
 class _StreamOptions(msgspec.Struct):
@@ -74,7 +74,9 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class ChatRequest(msgspec.Struct, frozen=True):
     """A checked request: its members as they came, and what the gateway needs of them.
 
-    `text_bytes` leaves out the bytes of the `attachments` (pictures, files), which are bounded otherwise.
+    `text_bytes` leaves out the bytes of the `attachments` (pictures) and of sound, which are bounded otherwise: sound by
+    `added_tokens`, where what is told of tools stands, too. `is_open`: the provider may read more than is in the request.
+    `said_bytes` tell how much is said, to estimate by (None: as much as is text).
     `may_drop`: whether a parameter that a provider does not know may be left out.
     `dialect`: the wire whose words `members` are; `headers`: header lines of the client's for a provider of that wire.
     `operation`: what is asked for, where that is not chat; then `inputs` are texts that may each be as long as the model
@@ -98,6 +100,9 @@ class ChatRequest(msgspec.Struct, frozen=True):
     units: Mapping[str, int] | None = None
     likely: Usage | None = None
     lost: tuple[str, ...] = ()
+    added_tokens: int = 0
+    is_open: bool = False
+    said_bytes: int | None = None
 
 
 def parse_chat(body: bytes) -> ChatRequest:
@@ -107,7 +112,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         raise Refusal(
             "invalid_request", "max_tokens and max_completion_tokens are the same; give one", param="max_tokens"
         )
-    attached, attachments = _attached(read.messages)
+    size = _size(read, body, members)
     return ChatRequest(
         members=members,
         model=read.model,
@@ -115,9 +120,12 @@ def parse_chat(body: bytes) -> ChatRequest:
         wants_usage=bool(read.stream_options and read.stream_options.include_usage),
         output_tokens=read.max_completion_tokens or read.max_tokens,
         choices=read.n or 1,
-        text_bytes=len(body) - attached,
-        attachments=attachments,
+        text_bytes=size.text_bytes,
+        attachments=size.pictures,
         may_drop=read.drop_params is not False,
+        added_tokens=size.added_tokens,
+        is_open=size.is_open,
+        said_bytes=size.said_bytes,
     )
 
 
@@ -179,13 +187,28 @@ def invalid(message: str) -> Refusal:
     return Refusal("invalid_request", f"{where}: {words}" if where else words, param=where or None)
 
 
-def _attached(messages: list[_Message]) -> tuple[int, int]:
-    """The bytes of pictures, and the number of pictures and files (whose own bytes bound their text)."""
-    size = count = 0
-    for message in messages:
+def _size(read: _Body, body: bytes, members: Members) -> Size:
+    said = Said()
+    for message in read.messages:
         if isinstance(message.content, list):
+            said.turn()
             for part in message.content:
-                picture = len(bytes(part.image_url))
-                size += picture
-                count += bool(picture or bytes(part.file))
-    return size, count
+                _measure(part, said)
+        else:
+            said.turn(message.content)
+        if message.tool_calls is not ABSENT:
+            said.raw(message.tool_calls)
+    if read.tools:
+        said.tools(read.tools)
+    return said.size(body, members)
+
+
+def _measure(part: _Part, said: Said) -> None:
+    if part.text is not None:
+        said.text(part.text)
+    if part.image_url is not ABSENT:
+        said.picture(part.image_url)
+    if part.input_audio is not ABSENT:
+        said.sound(part.input_audio)
+    if part.file is not ABSENT:
+        said.document()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from gateway.api.chat import ChatRequest, invalid, read_json
+from gateway.api.sizes import ABSENT, Said, Size
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members
 
@@ -22,12 +23,18 @@ _MODES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = ((2048, "low"), (8192, "medium"))
 """Up to how many tokens of thinking is which effort; more is high."""
 _THOUGHT = ("thinking", "redacted_thinking")
-_ABSENT = msgspec.Raw(b"")
 
 
 class _Block(msgspec.Struct):
     type: str
-    source: msgspec.Raw = _ABSENT
+    text: msgspec.Raw = ABSENT
+    source: msgspec.Raw = ABSENT
+    input: msgspec.Raw = ABSENT
+    content: msgspec.Raw = ABSENT
+
+
+class _Source(msgspec.Struct):
+    type: str | None = None
 
 
 class _Turn(msgspec.Struct):
@@ -41,9 +48,12 @@ class _Body(msgspec.Struct):
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] | None = None
     stream: bool | None = None
     drop_params: bool | None = None
+    system: msgspec.Raw = ABSENT
+    tools: list[msgspec.Raw] | None = None
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_source = msgspec.json.Decoder(_Source).decode
 
 
 def parse_messages(body: bytes, headers: bytes = b"", *, is_counted_only: bool = False) -> ChatRequest:
@@ -52,9 +62,7 @@ def parse_messages(body: bytes, headers: bytes = b"", *, is_counted_only: bool =
     read, members = read_json(body, _decode_body)
     if read.max_tokens is None and not is_counted_only:
         raise invalid("Object missing required field `max_tokens`")
-    blocks = [block for turn in read.messages if isinstance(turn.content, list) for block in turn.content]
-    pictures = [block for block in blocks if bytes(block.source)]
-    attached = sum(len(bytes(block.source)) for block in pictures if block.type == "image")
+    size = _size(read, body, members)
     return ChatRequest(
         members=members,
         model=read.model,
@@ -62,12 +70,48 @@ def parse_messages(body: bytes, headers: bytes = b"", *, is_counted_only: bool =
         wants_usage=True,
         output_tokens=read.max_tokens,
         choices=1,
-        text_bytes=len(body) - attached,
-        attachments=len(pictures),
+        text_bytes=size.text_bytes,
+        attachments=size.pictures,
         may_drop=read.drop_params is not False,
         dialect="anthropic",
         headers=headers,
+        added_tokens=size.added_tokens,
+        is_open=size.is_open,
+        said_bytes=size.said_bytes,
     )
+
+
+def _size(read: _Body, body: bytes, members: Members) -> Size:
+    said = Said()
+    said.raw(read.system)
+    for turn in read.messages:
+        if isinstance(turn.content, str):
+            said.turn(turn.content)
+            continue
+        said.turn()
+        for block in turn.content:
+            _measure(block, said)
+    said.tools(read.tools)
+    return said.size(body, members)
+
+
+def _measure(block: _Block, said: Said) -> None:
+    said.raw(block.text)
+    said.raw(block.input)
+    if block.type == "image":
+        said.picture(block.source)
+    elif block.source is not ABSENT and not _is_text(block.source):
+        said.document()
+    if block.content is not ABSENT:
+        said.result(block.content)
+
+
+def _is_text(source: msgspec.Raw) -> bool:
+    """Whether a document is plain text: then it is as long as it is."""
+    try:
+        return _decode_source(source).type == "text"
+    except msgspec.DecodeError:
+        return False
 
 
 def as_chat(members: Members) -> tuple[Members, tuple[str, ...]]:

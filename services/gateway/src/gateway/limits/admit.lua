@@ -17,7 +17,7 @@
 -- Answers { 'ok', epoch, output tokens, nano-USD held, requests a minute, left, tokens a minute, left,
 --           then for each counter: spent, held before }
 --      or { 'closed' } { 'revoked' } { 'quota' } { 'clock', now ms } { 'concurrency' }
---      or { 'rate', retry ms, limit } { 'tokens', retry ms, limit } { 'budget', which counter, do others only hold it (1/0) }
+--      or { 'rate', retry ms, limit } { 'tokens', retry ms, limit } { 'budget', which counter, do others only hold it (1/0), room }
 local request, attempt, lease, key = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
 local name, is_first = request .. '/' .. attempt, attempt == '1'
 local windows_end = 17 + 4 * tonumber(ARGV[17])
@@ -95,8 +95,8 @@ if room and wanted > room then
   local buys = per_million > 0 and math.floor((room - input_nano) * 1000000 / per_million) or 0
   if ARGV[13] ~= '1' or buys < 1 then
     local least = ARGV[13] == '1' and input_nano + math.ceil(per_million / 1000000) or wanted
-    if unspent < least then return { 'budget', poorest, 0 } end
-    return { 'budget', tightest, 1 }
+    if unspent < least then return { 'budget', poorest, 0, room } end
+    return { 'budget', tightest, 1, room }
   end
   output = math.min(output, buys)
   wanted = input_nano + math.ceil(output * per_million / 1000000)

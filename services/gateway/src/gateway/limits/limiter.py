@@ -67,13 +67,15 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """An attempt may not run. `is_waiting`: only what other calls hold stands in the way of `budget`."""
+    """An attempt may not run. `is_waiting`: only what other calls hold stands in the way of `budget`, which has
+    `room_nano` left."""
 
     why: Why
     retry_ms: int | None = None
     is_waiting: bool = False
     limit: int = 0
     budget: Budget | None = None
+    room_nano: int = 0
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -244,7 +246,7 @@ def _refused(answer: list[Any], counters: Counters) -> Refused:
     if why in ("rate", "tokens"):
         return Refused(why, retry_ms=int(answer[1]), limit=int(answer[2]))
     if why == "budget":
-        return Refused(why, is_waiting=bool(answer[2]), budget=counters.rules[int(answer[1])])
+        return Refused(why, is_waiting=bool(answer[2]), budget=counters.rules[int(answer[1])], room_nano=int(answer[3]))
     return Refused(why)
 
 

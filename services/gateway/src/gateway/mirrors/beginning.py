@@ -11,7 +11,7 @@ from common.clock import Clock
 
 from gateway.mirrors.catalog import Catalog
 
-_QUIET_SECONDS = 0.25
+_QUIET_SECONDS = 0.1
 
 
 class FirstCatalog:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from common.contracts.snapshots import AliasSnapshot, ModelSnapshot, ProviderSnapshot
 from common.pricing import FALLBACK, Price, in_force
+from common.readings import PLAIN, Reading, reading_of
 
 from gateway.mirrors.tiers import Tiers
 
@@ -27,6 +28,7 @@ class Model:
     capabilities: frozenset[str]
     prices: tuple[Price, ...]
     created: int
+    reading: Reading = PLAIN
 
     def price_at(self, at: datetime) -> Price:
         """The price in force, or the fallback."""
@@ -116,4 +118,5 @@ def _compile(snapshot: ModelSnapshot) -> Model:
         capabilities=frozenset(snapshot.capabilities),
         prices=tuple(price.to_price() for price in snapshot.prices),
         created=int(snapshot.created_at.timestamp()) if snapshot.created_at else 0,
+        reading=reading_of(snapshot.name),
     )

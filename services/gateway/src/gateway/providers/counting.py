@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 # No call uses more. What a provider claims beyond it is nonsense, which must not reach counters of 64 bits.
 MOST_TOKENS = 10**12
 
 # Providers that stream token by token send short pieces; then pieces count tokens better than bytes do.
 _TOKEN_PIECE_BYTES = 12
 _LIKELY_BYTES_PER_TOKEN = 4
+
+# Where the answers of the wires have what their models said.
+_WORDS = frozenset({"content", "text", "thinking", "reasoning", "reasoning_content", "refusal", "arguments", "name"})
 
 
 def count_of(value: Any) -> int | None:
@@ -26,3 +31,21 @@ def estimate_tokens(content_bytes: int, pieces: int) -> int:
     if pieces and content_bytes <= pieces * _TOKEN_PIECE_BYTES:
         return pieces
     return -(-content_bytes // _LIKELY_BYTES_PER_TOKEN)
+
+
+def said_in(body: bytes) -> int:
+    """UTF-8 bytes of what an answer says, without the JSON around it; all of it where it is no JSON."""
+    try:
+        return _said(msgspec.json.decode(body), is_said=False) if body else 0
+    except (msgspec.DecodeError, RecursionError):
+        return len(body)
+
+
+def _said(told: Any, *, is_said: bool) -> int:
+    if isinstance(told, str):
+        return len(told.encode("utf-8", "surrogatepass")) if is_said else 0
+    if isinstance(told, list):
+        return sum(_said(one, is_said=is_said) for one in told)
+    if isinstance(told, dict):
+        return sum(_said(one, is_said=name in _WORDS) for name, one in told.items())
+    return 0

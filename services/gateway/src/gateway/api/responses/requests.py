@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.api.chat import ChatRequest, invalid, read_json
 from gateway.api.responses.translation import as_chat
+from gateway.api.sizes import Said, Size
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Members
 from gateway.shapes import Refusal
@@ -101,7 +102,10 @@ class ResponsesAsked:
         before = self.members.get("input", _ABSENT)
         told_before = len(bytes(before)) - attached(_read_items(before))[1]
         length = self.request.text_bytes - told_before + len(told) - size
-        request = msgspec.structs.replace(self.request, members=members, text_bytes=length, attachments=count)
+        is_open = self.request.is_open or _has_files(_read_items(members["input"]))
+        request = msgspec.structs.replace(
+            self.request, members=members, text_bytes=length, attachments=count, is_open=is_open
+        )
         return replace(self, request=request, previous=None, references=())
 
     def after(self, tokens: int) -> ResponsesAsked:
@@ -119,6 +123,7 @@ def parse_responses(body: bytes, *, is_counted_only: bool = False) -> ResponsesA
         raise invalid("Object missing required field `input`")
     items = read.input if isinstance(read.input, list) else []
     count, size = attached(items)
+    added = _size(read, items, body, members)
     request = ChatRequest(
         members=members,
         model=read.model,
@@ -130,6 +135,8 @@ def parse_responses(body: bytes, *, is_counted_only: bool = False) -> ResponsesA
         attachments=count,
         may_drop=read.drop_params is not False,
         dialect="responses",
+        added_tokens=added.added_tokens,
+        is_open=added.is_open,
     )
     references = tuple(item.id for item in items if item.id and (item.type == _REFERENCE or _is_reference(item)))
     return ResponsesAsked(request, read.previous_response_id, references, read.store is not False)
@@ -164,6 +171,20 @@ def attached(items: Sequence[_Item]) -> tuple[int, int]:
             count += 1
             size += len(bytes(part.image_url))
     return count, size
+
+
+def _size(read: _Body, items: Sequence[_Item], body: bytes, members: Members) -> Size:
+    """What the provider adds: for tools, and what it reads of files."""
+    said = Said()
+    for tool in read.tools or ():
+        said.tool(tool.type)
+    if _has_files(items):
+        said.document()
+    return said.size(body, members)
+
+
+def _has_files(items: Sequence[_Item]) -> bool:
+    return any(part.type == _FILE for part in _parts(items))
 
 
 def _parts(items: Sequence[_Item]) -> Iterator[_Part]:
