@@ -60,6 +60,7 @@ contracts: .venv/.installed-dev ## write the events' JSON Schemas, examples and 
 	@$(BIN)/python -m common.contracts.generate
 
 docs: contracts ## write every generated page again
+	@$(BIN)/python -m tests.lint.providers_page
 
 lock: .venv/.installed-dev ## resolve the dependencies again and write both lock files (pins and hashes, no addresses)
 	@$(BIN)/uv lock -q

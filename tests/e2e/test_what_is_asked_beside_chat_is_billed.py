@@ -20,6 +20,15 @@ PRICES: Mapping[str, Mapping[str, Decimal]] = {
     "omni-moderation-latest": {},
     "cohere/rerank-story": {"rerank_searches": Decimal("0.002")},
 }
+CAPABILITIES = (
+    "openai embeddings",
+    "openai image",
+    "openai speech",
+    "openai transcription",
+    "openai moderation",
+    "cohere rerank",
+)
+"""What the models are for, by provider: told on the page of providers."""
 ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
     "text-embedding-3-small": (
         "embeddings",

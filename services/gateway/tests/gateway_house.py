@@ -34,6 +34,7 @@ from common.contracts.snapshots import (
 from common.contracts.topology import BUCKETS, STREAMS
 from common.contracts.usage import UsageRecorded
 from common.ids import uuid7
+from common.providers.registry import PROVIDERS
 from common.servers.child import Child, start_child
 from common.servers.nats import start_nats
 from common.servers.ports import free_port as server_port
@@ -43,7 +44,7 @@ from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snap
 from google_account import account_secret
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
-CALLED = ("openai", "groq", "mistral", "custom", "anthropic", "google", "vertex", "cohere", "bedrock", "together")
+CALLED = tuple(PROVIDERS)
 SYSTEM_SECRETS = {
     **{f"cred-{name}": f"sim-ok-{name}-hidden" for name in CALLED},
     "cred-vertex": account_secret(),
