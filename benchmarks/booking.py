@@ -24,16 +24,20 @@ from billing.domain.budgets import Setter
 from billing.domain.counters import MONTHLY
 from billing.flows import Billing
 from billing.flows.budgets import Wanted
+from billing.flows.known import Known
+from billing.sources.bills import BillSource
 from billing.store.counters import open_counters
 from common.bus.consume import Received
 from common.clock import SystemClock, rfc3339
 from common.contracts.usage_examples import USAGE_EXAMPLES
+from common.http.fetch import Fetcher
 from common.ids import usage_event_id, uuid7
 from common.postgres.migrate import migrate_service
 from common.postgres.pool import Pool, open_pool
 from common.servers.ports import free_port
 from common.servers.postgres import start_postgres
 from common.servers.redis import start_redis
+from common.urls import UrlRules
 
 BATCH = 500
 _KEYS, _USERS = 100, 50
@@ -75,7 +79,9 @@ async def _round(owner_url: str, redis_url: str, consumers: int, events: int) ->
     pool = await open_pool(url, max_size=4, application="bench")
     try:
         async with open_counters(redis_url) as counters:
-            billing = Billing(pool, cast(Any, None), counters, SystemClock())
+            billing = Billing(
+                pool, cast(Any, None), counters, SystemClock(), Known(), BillSource(Fetcher(UrlRules()), {})
+            )
             everything = Wanted("global", None, MONTHLY, "hard", Decimal(1_000_000), (50, 80, 100))
             await billing.budgets.set(Setter("bench", is_admin=True), everything, None)
             return await _book(billing, pool, consumers, [_event(number) for number in range(events)])

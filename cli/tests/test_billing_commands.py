@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,8 +16,15 @@ ROW = {"account": "customer:k", "provider_type": "openai", "model": "gpt-4", "da
        "before_usd": "3", "after_usd": "2", "difference_usd": "-1"}  # fmt: skip
 SHOWN = {"id": "id-1", "calls": 2, "seen_calls": 9, "unpriced_attempts": 1, "before_usd": "3", "after_usd": "2",
          "difference_usd": "-1", "booked_at": None, "rows": [ROW]}  # fmt: skip
+DAY = {"day": "2026-10-21", "model": "gpt-4", "billed_usd": "3", "booked_usd": "2", "is_off": True}
+BILL = {"id": "bill-1", "provider_type": "openai", "first_day": "2026-10-01", "last_day": "2026-10-31", "drift_usd": "1",
+        "drift_percent": "50.0000", "is_alarming": True, "accepted_at": None,
+        "rows": [DAY, DAY | {"is_off": False}]}  # fmt: skip
 ANSWERS: dict[str, Any] = {
     "/api/v1/billing/rerating": SHOWN,
+    "/api/v1/billing/reconciliations": BILL,
+    "/api/v1/billing/reconciliations/fetch": BILL,
+    "/api/v1/billing/reconciliations/bill-1/accept": {**BILL, "accepted_at": "2026-11-21T08:00:00Z", "rows": None},
     "/api/v1/billing/rerating/id-1/book": {**SHOWN, "booked_at": "2026-11-21T08:00:00Z"},
 }
 
@@ -27,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-        found.append((f"{request.method} {request.url.path}", json.loads(request.content)))
+        found.append((f"{request.method} {request.url.path}", json.loads(request.content or b"null")))
         return httpx2.Response(200, json=ANSWERS[request.url.path])
 
     monkeypatch.setattr(billing, "admin_client", lambda: GatewayClient("http://door", httpx2.MockTransport(answer)))
@@ -60,3 +68,28 @@ def test_a_rerating_is_booked_under_the_id_that_was_shown(asked: list[tuple[str,
 
 def test_programs_get_the_whole_answer(asked: list[tuple[str, Any]]) -> None:
     assert json.loads(ran("rerate", "--from", "2026-10-01", "--to", "2026-10-31", "--json")) == SHOWN
+
+
+def test_a_provider_is_asked_for_its_bill(asked: list[tuple[str, Any]]) -> None:
+    told = ran("reconcile", "openai", "--from", "2026-10-01", "--to", "2026-10-31")
+    body = {"provider_type": "openai", "format": None, "first_day": "2026-10-01", "last_day": "2026-10-31"}
+    assert asked == [("POST /api/v1/billing/reconciliations/fetch", body)]
+    assert told.count("billed $3  booked $2") == 1, "what agrees is not told"
+    assert "$1 apart (50.0000 %): ALARMING" in told
+
+
+def test_a_bill_is_taken_from_a_file(asked: list[tuple[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "bill.csv").write_text("day,model,amount_usd\n")
+    ran("reconcile", "openai", "--file", str(tmp_path / "bill.csv"), "--format", "csv")
+    body = {"provider_type": "openai", "format": "csv", "content": "day,model,amount_usd\n"}
+    assert asked == [("POST /api/v1/billing/reconciliations", body)]
+
+
+def test_a_drift_is_accepted(asked: list[tuple[str, Any]]) -> None:
+    assert "accepted" in ran("accept", "bill-1")
+    assert [path for path, _ in asked] == ["POST /api/v1/billing/reconciliations/bill-1/accept"]
+
+
+def test_it_must_be_said_where_the_bill_is(asked: list[tuple[str, Any]]) -> None:
+    assert CliRunner().invoke(billing.create(), ["reconcile", "openai"]).exit_code != 0
+    assert asked == []

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import sys
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,17 +25,21 @@ from billing.flows.known import Known
 from billing.flows.rebuilding import Rebuilt, rebuild_books
 from billing.main import create_app
 from billing.settings import BillingSettings
+from billing.sources.bills import BillSource
 from billing.store.counters import Counters, open_counters
 from common.bus.connect import Bus, connect
 from common.bus.consume import Received
 from common.clock import SystemClock
 from common.contracts.envelope import Envelope, event_headers
 from common.contracts.usage import USAGE_RECORDED, UsageRecorded, recorded_subject
+from common.http.fetch import Fetcher
 from common.ids import UsageKind, usage_event_id, uuid7
 from common.postgres.pool import Pool, open_pool
+from common.servers.ports import free_port
 from common.testing.clocks import FixedClock
 from common.testing.servers import TestDatabase
 from common.testing.serving import eventually, is_ready, serving
+from common.urls import UrlRules
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -162,7 +170,8 @@ async def journeys(billing_url: str, nats_url: str, redis_url: str) -> AsyncIter
     pool = await open_pool(billing_url, max_size=10, application="billing-tests")
     bus = await connect(nats_url, "billing-tests")
     async with open_counters(redis_url) as counters:
-        yield Journeys(Billing(pool, bus.jetstream, counters, clock, known), pool, bus, counters, clock, known)
+        billing = Billing(pool, bus.jetstream, counters, clock, known, BillSource(Fetcher(UrlRules()), {}))
+        yield Journeys(billing, pool, bus, counters, clock, known)
     await bus.close()
     await pool.close()
 
@@ -173,6 +182,24 @@ async def rebuilt(journeys: Journeys, database: TestDatabase) -> AsyncIterator[C
     pool = await open_pool(database.owner_url, max_size=1, application="rebuild-tests")
     yield lambda: rebuild_books(pool, journeys.bus.jetstream, SystemClock(), Reader().charge)
     await pool.close()
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[str]:
+    """The simulator as a process of its own: its URL."""
+    port = free_port()
+    kept = {name: given for name, given in os.environ.items() if not name.startswith("SIMULATOR_")}
+    process = subprocess.Popen([sys.executable, "-m", "simulator"], env=kept | {"SIMULATOR_HTTP_PORT": str(port)})
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(500):
+        try:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
+                break
+        except httpx2.TransportError:
+            time.sleep(0.02)
+    yield url
+    process.terminate()
+    process.wait(10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from catalog_sync.flows import CatalogSync
 from catalog_sync.jobs import read_bucket
 from catalog_sync.main import create_app
 from catalog_sync.settings import CatalogSyncSettings
-from catalog_sync.sources.source import Source, SourceUnreadable
+from catalog_sync.sources.source import Source
 from common.bus.connect import Bus, connect
+from common.http.fetch import SourceUnreadable
 from common.http.sessions import AUDIENCE, ISSUER
 from common.ids import uuid7
 from common.servers.ports import free_port

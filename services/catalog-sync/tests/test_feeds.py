@@ -14,8 +14,7 @@ import pytest
 from catalog_sync.domain.models import Facts
 from catalog_sync.sources import litellm, make_facts, openrouter, own_list
 from catalog_sync.sources.facts import read_facts
-from catalog_sync.sources.fetch import Fetcher
-from catalog_sync.sources.source import SourceUnreadable
+from common.http.fetch import Fetcher, SourceUnreadable
 from common.urls import UrlRules
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]

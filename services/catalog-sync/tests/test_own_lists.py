@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 from catalog_sync.domain.providers import Provider
-from catalog_sync.sources.fetch import Fetcher
 from catalog_sync.sources.keyvault import KeyvaultDoor
 from catalog_sync.sources.own_list import OwnLists, SystemCredentials
-from catalog_sync.sources.source import SourceUnreadable
 from common.contracts.snapshots import CredentialSnapshot
+from common.http.fetch import Fetcher, SourceUnreadable
 from common.secret import Secret, seal
 from common.urls import UrlRules
 

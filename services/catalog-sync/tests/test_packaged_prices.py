@@ -11,7 +11,7 @@ from catalog_sync.domain.normalise import SourcedModel, normalise
 from catalog_sync.domain.prices import ALWAYS
 from catalog_sync.sources import packaged
 from catalog_sync.sources.packaged import PackagedSource
-from catalog_sync.sources.source import SourceUnreadable
+from common.http.fetch import SourceUnreadable
 from common.pricing import Price, cost, in_force, upper_bound_nano
 from common.providers.registry import PROVIDERS
 from common.usage import TOKEN_BUCKETS, Usage

@@ -1,5 +1,6 @@
 """`billing rebuild`: the books rebuilt from the stream, by billing's own command, as the owner of its tables.
-`billing rerate`: calls of past days at the prices that the catalog has for them now, over the public API, as admin.
+Over the public API, as admin: `billing rerate`, calls of past days at the prices that the catalog has for them now;
+`billing reconcile`, a provider's bill, asked for or from a file, against the ledger, and `billing accept` of its drift.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,9 +21,11 @@ from tollgate.settings import caller_environment
 
 def create() -> typer.Typer:
     """The `billing` commands."""
-    made = typer.Typer(no_args_is_help=True, help="The ledger: rebuild, rerate.")
+    made = typer.Typer(no_args_is_help=True, help="The ledger: rebuild, rerate, reconcile, accept.")
     made.command("rebuild")(_rebuild)
     made.command("rerate")(_rerate)
+    made.command("reconcile")(_reconcile)
+    made.command("accept")(_accept)
     made.callback()(_billing)
     return made
 
@@ -71,6 +75,49 @@ def _rerate(
     with admin_client() as client:
         found = client.call("POST", f"/api/v1/billing/rerating{f'/{book}/book' if book else ''}", body)
     print_json(found) if as_json else _print_rerating(found)
+
+
+def _reconcile(
+    provider: Annotated[str, typer.Argument(help="The provider type: openai, anthropic, openrouter …")],
+    first_day: Annotated[str | None, typer.Option("--from", help="Ask the provider: the first UTC day.")] = None,
+    last_day: Annotated[str | None, typer.Option("--to", help="The last UTC day.")] = None,
+    file: Annotated[Path | None, typer.Option(help="Take this file instead of asking.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="openai_costs, openai_usage, anthropic_cost …")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a provider's bill against the ledger: asked for with the admin key that billing has, or from a file."""
+    path = "/api/v1/billing/reconciliations"
+    body: dict[str, Any] = {"provider_type": provider, "format": form}
+    if file is not None:
+        body["content"] = file.read_text(encoding="utf-8")
+    elif first_day and last_day:
+        path, body = f"{path}/fetch", body | {"first_day": first_day, "last_day": last_day}
+    else:
+        raise RunnerError("either --from and --to, or --file with --format")
+    with admin_client() as client:
+        found = client.call("POST", path, body)
+    print_json(found) if as_json else _print_reconciliation(found)
+
+
+def _accept(
+    reconciliation_id: Annotated[str, typer.Argument(help="The reconciliation's id.")], as_json: AsJson = False
+) -> None:
+    """Book a bill's drift as one correction."""
+    with admin_client() as client:
+        found = client.call("POST", f"/api/v1/billing/reconciliations/{reconciliation_id}/accept")
+    print_json(found) if as_json else _print_reconciliation(found)
+
+
+def _print_reconciliation(found: dict[str, Any]) -> None:
+    for row in found["rows"] or ():
+        if row["is_off"]:
+            billed = f"${row['billed_usd']}" if row["billed_usd"] is not None else f"{row['billed_tokens']} tokens"
+            booked = f"${row['booked_usd']}" if row["billed_usd"] is not None else f"{row['booked_tokens']} tokens"
+            print(f"  {row['day']}  {row['model'] or 'all models'}  billed {billed}  booked {booked}")
+    apart = "nothing booked" if found["drift_percent"] is None else f"{found['drift_percent']} %"
+    word = "accepted" if found["accepted_at"] else "ALARMING" if found["is_alarming"] else "fine"
+    days = f"{found['first_day']} to {found['last_day']}"
+    print(f"{found['id']}  {found['provider_type']}  {days}  ${found['drift_usd']} apart ({apart}): {word}")
 
 
 def _print_rerating(found: dict[str, Any]) -> None:

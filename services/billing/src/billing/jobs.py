@@ -39,6 +39,12 @@ class JobMetrics:
         self.unacknowledged = Gauge(
             "tollgate_billing_unacknowledged_events", "Usage events delivered, not booked yet", registry=registry
         )
+        self.bill_drift = Gauge(
+            "tollgate_billing_bill_drift_ratio",
+            "How far a provider's last bill and the ledger are apart, as a share of what is booked; 0 once accepted",
+            ["provider"],
+            registry=registry,
+        )
         self.closed_seconds = Counter(
             "tollgate_billing_admission_closed_seconds", "Seconds that admission was seen closed", registry=registry
         )
@@ -127,6 +133,8 @@ class Auditor:
         self._metrics.pending.set(backlog.pending)
         self._metrics.unacknowledged.set(backlog.unacknowledged)
         self._metrics.violations.labels("stream_is_booked").set(await self._billing.gap_audit.look())
+        for provider_type, ratio in (await self._billing.reconciling.known_drifts()).items():
+            self._metrics.bill_drift.labels(provider_type).set(ratio)
         findings = await self._billing.audit()
         self._metrics.audits.inc()
         for rule, count in findings.violations.items():

@@ -15,8 +15,10 @@ from common.clock import Clock, SystemClock
 from common.contracts.topology import CATALOG_BUCKET, KEYS_BUCKET
 from common.errors import TollgateError
 from common.http.app import create_api
+from common.http.fetch import Fetcher
 from common.http.serve import serve
 from common.postgres.pool import open_pool
+from common.providers.registry import PROVIDERS
 from common.settings import read_or_exit
 from common.telemetry.logs import configure_logs
 from fastapi import FastAPI
@@ -30,6 +32,7 @@ from billing.flows.known import Known
 from billing.flows.rebuilding import Rebuilt, rebuild_books
 from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller, Resettler
 from billing.settings import BillingSettings, RebuildSettings
+from billing.sources.bills import BILLS, BillSource, Place, simulated_place
 from billing.store.counters import open_counters
 
 
@@ -46,7 +49,7 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             open_backbone("billing", settings.database_url, settings, registry) as backbone,
         ):
             known = Known()
-            billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock, known)
+            billing = Billing(backbone.pool, backbone.bus.jetstream, counters, clock, known, _bills(settings))
             app.state.billing, app.state.known, app.state.relay = billing, known, backbone.relay
             backbone.consume_usage(usage_handler(billing))
             await backbone.start(app)
@@ -75,6 +78,16 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
     app.include_router(reconciliations.router)
     app.include_router(rerating.router)
     return app
+
+
+def _bills(settings: BillingSettings) -> BillSource:
+    """Each provider with its admin key at its own address, else at the simulator where there is one."""
+    fetch = Fetcher(settings.bill_rules)
+    places = {name: Place(PROVIDERS[name].base_url, key) for name, key in settings.admin_keys.items()}
+    if settings.simulator_url is not None:
+        simulated = {row.provider_type: simulated_place(settings.simulator_url, row.provider_type) for row in BILLS}
+        places = simulated | places
+    return BillSource(fetch, places)
 
 
 def run() -> None:

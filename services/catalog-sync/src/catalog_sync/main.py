@@ -11,6 +11,7 @@ from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
 from common.contracts.topology import CREDENTIALS_BUCKET
 from common.http.app import create_api
+from common.http.fetch import Fetcher
 from common.http.serve import serve
 from common.settings import read_or_exit
 from common.telemetry.logs import configure_logs
@@ -25,7 +26,6 @@ from catalog_sync.jobs import Schedule, Upkeep
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.settings import CatalogSyncSettings
 from catalog_sync.sources import litellm, openrouter
-from catalog_sync.sources.fetch import Fetcher
 from catalog_sync.sources.keyvault import KeyvaultDoor
 from catalog_sync.sources.own_list import OwnLists, SystemCredentials
 from catalog_sync.sources.packaged import PackagedSource

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from simulator.bills import Bills
 from simulator.calls import Calls
 from simulator.connection import Connection, Receive, Send
 from simulator.control import Control
@@ -30,6 +31,7 @@ class Simulator:
         journal: Journal,
         keys: Keys,
         recordings: Recordings,
+        bills: Bills,
         speakers: list[Speaker],
         strangers: Callable[[str], Speaker | None],
     ) -> None:
@@ -38,6 +40,7 @@ class Simulator:
         self._journal = journal
         self._keys = keys
         self._recordings = recordings
+        self._bills = bills
         self._strangers = strangers
         self._prefixes = {prefix: speaker for speaker in speakers for prefix in speaker.prefixes}
         self._chats = {
@@ -61,7 +64,7 @@ class Simulator:
         elif scope["method"] == "POST" and (wire := speaker.call(rest, dict(connection.headers))) is not None:
             await self._calls.answer(wire, connection)
         else:
-            await self._answer_other(speaker, scope["method"], rest, connection)
+            await self._answer_other(speaker, scope, rest, connection)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The server's start and end: opens the journal, and closes it when the last call is through."""
@@ -90,9 +93,9 @@ class Simulator:
                 return self._strangers(prefix.lstrip("/").partition("/")[0]), rest + after
         return None, path
 
-    async def _answer_other(self, speaker: Speaker, method: str, rest: str, connection: Connection) -> None:
-        """What a provider answers beside calls: its models, and its complaint about any other path."""
-        wire = speaker.wire
+    async def _answer_other(self, speaker: Speaker, scope: dict[str, Any], rest: str, connection: Connection) -> None:
+        """What a provider answers beside calls: its models, its bills, and its complaint about any other path."""
+        wire, method = speaker.wire, scope["method"]
         try:
             sent = await connection.read_body()
             self._keys.check(wire.key(dict(connection.headers)), is_needed=wire.needs_key)
@@ -100,7 +103,8 @@ class Simulator:
                 headers = wire.headers("req_simulated", 1)
                 await connection.whole(recorded.status, headers, recorded.content_type, recorded.body)
                 return
-            status, body = 200, speaker.listed(method, rest, sent)
+            bill = self._bills.find(method, connection.path, scope["query_string"])
+            status, body = 200, bill if bill is not None else speaker.listed(method, rest, sent)
         except Refusal as refusal:
             status, body = wire.refusal(refusal)
         await connection.whole(status, wire.headers("req_simulated", 1), JSON, body)

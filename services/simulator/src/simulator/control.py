@@ -1,7 +1,7 @@
 """The control routes: what tests order and ask over HTTP. They need no key; the simulator is no public server.
 
-`/control/faults` holds standing rules, `/control/revocations` keys that are no longer good, `/control/journal` and
-`/control/summary` what has been called. Answers are JSON.
+`/control/faults` holds standing rules, `/control/revocations` keys that are no longer good, `/control/rates` what models
+are billed at, `/control/journal` and `/control/summary` what has been called. Answers are JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from simulator.bills import Bills, Rates
 from simulator.connection import Connection
 from simulator.faults import DirectiveError, FaultRule, FaultRules
 from simulator.journal import Journal
@@ -29,11 +30,12 @@ class Revocation(msgspec.Struct):
 class Control:
     """Answers the control routes, `/livez`, `/readyz` and `/metrics`."""
 
-    def __init__(self, rules: FaultRules, keys: Keys, records: CallRecords, journal: Journal) -> None:
+    def __init__(self, rules: FaultRules, keys: Keys, records: CallRecords, journal: Journal, bills: Bills) -> None:
         self._rules = rules
         self._keys = keys
         self._records = records
         self._journal = journal
+        self._bills = bills
 
     async def answer(self, method: str, path: str, query: bytes, connection: Connection) -> None:
         """Answers one request, 404 when the route is none of these."""
@@ -74,6 +76,10 @@ class Control:
             case "DELETE /control/revocations":
                 self._keys.restore()
                 return 200, b"{}"
+            case "POST /control/rates":
+                rates = msgspec.json.decode(body, type=Rates)
+                self._bills.set_rates(rates)
+                return 201, _encode(rates)
             case "GET /control/journal":
                 wanted = parse_qs(query.decode("latin-1")).get("client_request_id", [None])[0]
                 return 200, _encode({"items": self._records.recent(wanted)})

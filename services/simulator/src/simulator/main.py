@@ -9,6 +9,7 @@ import uvicorn
 
 from simulator.answers import Writer
 from simulator.app import Simulator
+from simulator.bills import Bills
 from simulator.calls import Calls
 from simulator.connection import Protocol
 from simulator.control import Control
@@ -52,7 +53,9 @@ def create_app(settings: Settings) -> Simulator:
         row = plain_row(name)
         return OpenAISpeaker(row, streams) if row is not None else None
 
-    return Simulator(calls, Control(rules, keys, records, journal), journal, keys, recordings, speakers, stranger)
+    bills = Bills(records)
+    control = Control(rules, keys, records, journal, bills)
+    return Simulator(calls, control, journal, keys, recordings, bills, speakers, stranger)
 
 
 def run() -> int:

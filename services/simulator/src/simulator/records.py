@@ -6,7 +6,7 @@ Tests compare these with what was metered and billed. No key, no prompt, no answ
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 import msgspec
@@ -67,6 +67,7 @@ class CallRecords:
     def __init__(self) -> None:
         self._recent: deque[CallRecord] = deque(maxlen=KEPT_CALLS)
         self._totals: dict[tuple[str, str], Total] = {}
+        self._days: dict[tuple[date, str, str], Total] = {}
         self._started = 0
 
     def started(self, record: CallRecord) -> None:
@@ -75,17 +76,11 @@ class CallRecords:
         self._recent.append(record)
 
     def ended(self, record: CallRecord) -> None:
-        """Adds an ended call to the totals."""
-        total = self._total(record.provider, record.model)
-        total.calls += 1
-        total.complete += record.complete
-        total.failed += record.status >= 400
-        total.disconnected += record.disconnected
-        total.sent_chunks += record.sent_chunks
-        total.prompt_tokens += record.prompt_tokens
-        total.completion_tokens += record.completion_tokens
-        total.cached_tokens += record.cached_tokens
-        total.reasoning_tokens += record.reasoning_tokens
+        """Adds an ended call to the totals, and to those of the UTC day that it came on."""
+        _add(self._total(record.provider, record.model), record)
+        place = (record.at.date(), record.provider, record.model)
+        if place in self._days or len(self._days) < MOST_TOTALS:
+            _add(self._days.setdefault(place, Total(provider=record.provider, model=record.model)), record)
 
     def recent(self, client_request_id: str | None) -> list[CallRecord]:
         """The calls still remembered, oldest first; only those with that client request id when one is given."""
@@ -102,10 +97,15 @@ class CallRecords:
         """Totals per provider and model, in the order of their first call."""
         return list(self._totals.values())
 
+    def of_day(self, day: date, provider: str) -> list[Total]:
+        """A provider's totals per model over the calls that came on a UTC day."""
+        return [total for (when, name, _), total in self._days.items() if (when, name) == (day, provider)]
+
     def clear(self) -> None:
         """Forgets calls and totals (the journal's file keeps them)."""
         self._recent.clear()
         self._totals.clear()
+        self._days.clear()
         self._started = 0
 
     def _total(self, provider: str, model: str) -> Total:
@@ -115,3 +115,15 @@ class CallRecords:
         # Names of models come from callers: past the bound they share one total.
         key = (provider, model) if len(self._totals) < MOST_TOTALS else (OTHER, OTHER)
         return self._totals.setdefault(key, Total(provider=key[0], model=key[1]))
+
+
+def _add(total: Total, record: CallRecord) -> None:
+    total.calls += 1
+    total.complete += record.complete
+    total.failed += record.status >= 400
+    total.disconnected += record.disconnected
+    total.sent_chunks += record.sent_chunks
+    total.prompt_tokens += record.prompt_tokens
+    total.completion_tokens += record.completion_tokens
+    total.cached_tokens += record.cached_tokens
+    total.reasoning_tokens += record.reasoning_tokens

@@ -21,6 +21,7 @@ router = APIRouter(prefix="/api/v1/billing/reconciliations", tags=["billing"])
 
 _MOST_CHARACTERS = 4_000_000
 _NO_ZERO_BYTE = r"^[^\x00]*$"
+ProviderType = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_-]+$")]
 ReconciliationId = Annotated[str, Path(max_length=64, pattern=_NO_ZERO_BYTE)]
 
 
@@ -30,10 +31,21 @@ class UploadedBill(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    provider_type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_-]+$")]
+    provider_type: ProviderType
     format: Format
     content: Annotated[str, Field(max_length=_MOST_CHARACTERS)]
     include_simulated: bool = False
+
+
+class AskedBill(BaseModel):
+    """A bill that a provider is to be asked for: UTC days, both included. Without a format its costs are meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider_type: ProviderType
+    first_day: date
+    last_day: date
+    format: Format | None = None
 
 
 class DayItem(BaseModel):
@@ -76,6 +88,15 @@ async def upload_bill(body: UploadedBill, billing: Flows, caller: SignedAdmin) -
     """Hold a bill against the ledger, by provider, model and day. A drift of more than 1 % is alarming."""
     made, rows = await billing.reconciling.upload(
         caller.user_id, body.provider_type, body.format, body.content, with_simulated=body.include_simulated
+    )
+    return _item(made, rows)
+
+
+@router.post("/fetch", status_code=201)
+async def fetch_bill(body: AskedBill, billing: Flows, caller: SignedAdmin) -> ReconciliationItem:
+    """Ask a provider for its bill, with the operator's admin key, and hold it against the ledger like one that is given."""
+    made, rows = await billing.reconciling.fetch(
+        caller.user_id, body.provider_type, body.format, body.first_day, body.last_day
     )
     return _item(made, rows)
 

@@ -26,6 +26,9 @@ Format = Literal["openai_costs", "openai_usage", "anthropic_cost", "openrouter_a
 ALARMING = Decimal("0.01")
 """The share of what is booked that a bill may differ by."""
 
+TOKENS_ALONE: frozenset[Format] = frozenset({"openai_usage"})
+"""Bills that tell no amounts."""
+
 _CENTS = Decimal(100)
 _NOTHING = Decimal(0)
 
@@ -99,22 +102,29 @@ class Matched:
 
 def read_bill(form: Format, text: str) -> list[BillRow]:
     """The rows of a bill; BillUnreadable when it is none of that form, or empty."""
+    rows = read_page(form, text)
+    if not rows:
+        raise BillUnreadable("the bill has no rows")
+    return rows
+
+
+def read_page(form: Format, text: str) -> list[BillRow]:
+    """The rows of a page of a bill, which may have none; BillUnreadable when it is none of that form."""
     try:
         rows = list(_READERS[form](text))
     except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, OverflowError, RecursionError) as error:
         raise BillUnreadable(f"this is no {form} bill: {type(error).__name__}") from error
-    if not rows:
-        raise BillUnreadable("the bill has no rows")
     if any(row.amount is not None and not row.amount.is_finite() for row in rows):
         raise BillUnreadable("the bill has an amount that is no number")
     return rows
 
 
-def match(bill: Sequence[BillRow], booked: Iterable[BookedRow], own_name: Callable[[str], str]) -> Matched:
+def match(
+    bill: Sequence[BillRow], booked: Iterable[BookedRow], own_name: Callable[[str], str], *, has_amounts: bool = True
+) -> Matched:
     """Hold a bill against the books, day by day and model by model; by day alone where the bill names no models.
-    `own_name` is what we call a model that the provider names (a dated version)."""
+    `own_name` is what we call a model that the provider names (a dated version). Without amounts tokens are compared."""
     has_models = all(row.model is not None for row in bill)
-    has_amounts = any(row.amount is not None for row in bill)
     sums: defaultdict[tuple[date, str], list[Any]] = defaultdict(lambda: [_NOTHING, 0, _NOTHING, 0])
     with localcontext() as context:
         context.prec = PRECISION

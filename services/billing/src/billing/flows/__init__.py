@@ -26,6 +26,7 @@ from billing.flows.reconciling import Reconciling
 from billing.flows.rerating import Rerating
 from billing.flows.resettling import Resettling
 from billing.flows.statements import Statements
+from billing.sources.bills import BillSource
 from billing.store import audit, entries, months
 from billing.store.counters import Counters
 
@@ -36,7 +37,13 @@ class Billing:
     """The service's journeys over its database, the bus and Redis."""
 
     def __init__(
-        self, pool: Pool, jetstream: JetStreamContext, counters: Counters, clock: Clock, known: Known | None = None
+        self,
+        pool: Pool,
+        jetstream: JetStreamContext,
+        counters: Counters,
+        clock: Clock,
+        known: Known,
+        bills: BillSource,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -44,11 +51,11 @@ class Billing:
         self.books = Books(pool, self.others, clock)
         self.resettling = Resettling(pool, counters)
         self.budgets = Budgets(pool, counters, self.others, clock)
-        self.dry_runs = DryRuns(pool, counters, known or Known(), clock)
+        self.dry_runs = DryRuns(pool, counters, known, clock)
         self.statements = Statements(pool, clock)
         self.gap_audit = GapAudit(pool, jetstream, clock)
-        self.reconciling = Reconciling(pool, known or Known(), clock)
-        self.rerating = Rerating(pool, known or Known(), self.others, clock)
+        self.reconciling = Reconciling(pool, known, bills, clock)
+        self.rerating = Rerating(pool, known, self.others, clock)
         self.admission = Admission(pool, jetstream, counters, self.others, clock)
 
     async def record_usage(self, events: Sequence[tuple[int, Charge]]) -> None:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
 from common.clock import Clock
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, NotFound, Unprocessable
 from common.ids import derived_id, uuid7
 from common.money import Money
 from common.postgres import outbox
 from common.postgres.pool import Pool
 
 from billing.domain import bills
-from billing.domain.bills import Format, MatchedRow
+from billing.domain.bills import TOKENS_ALONE, BillRow, Format, MatchedRow
 from billing.domain.charges import Month
 from billing.domain.ledger import Entry
 from billing.flows import messages
 from billing.flows.known import Known
+from billing.sources.bills import BillSource, bill_row
 from billing.store import entries, locks, reconciliations
 from billing.store.reconciliations import Reconciliation
 
 log = structlog.get_logger()
 
+MOST_DAYS = 92
+"""Days that a fetched bill may have."""
 RECONCILED = "operator:reconciliation"
 """The account of what providers bill and no call of ours explains."""
 
@@ -38,11 +42,20 @@ class NothingToAccept(Conflict):
     """A drift that was accepted already, or that is none."""
 
 
+class NoSuchBill(Unprocessable):
+    """A provider that cannot be asked for its bill, or that nobody has given a key for."""
+
+
+class DaysUnclear(Unprocessable):
+    """Days that are none, or too many."""
+
+
 class Reconciling:
     """The journeys of reconciliation."""
 
-    def __init__(self, pool: Pool, known: Known, clock: Clock) -> None:
+    def __init__(self, pool: Pool, known: Known, source: BillSource, clock: Clock) -> None:
         self._pool = pool
+        self._source = source
         self._known = known
         self._clock = clock
 
@@ -51,14 +64,49 @@ class Reconciling:
     ) -> tuple[Reconciliation, Sequence[MatchedRow]]:
         """Hold a bill against the ledger; BillUnreadable when it is none."""
         bill = bills.read_bill(form, text)
-        first, last = min(row.day for row in bill), max(row.day for row in bill)
+        days = (min(row.day for row in bill), max(row.day for row in bill))
+        return await self._hold_against(by, provider_type, form, bill, days, with_simulated=with_simulated)
+
+    async def fetch(
+        self, by: str, provider_type: str, form: Format | None, first: date, last: date
+    ) -> tuple[Reconciliation, Sequence[MatchedRow]]:
+        """Ask a provider for its bill of some days, and hold it against what the ledger owes for these. What the simulator
+        bills is held against what it answered, too. NoSuchBill, DaysUnclear, SourceUnreadable, BillUnreadable."""
+        if not timedelta(0) <= last - first < timedelta(days=MOST_DAYS):
+            raise DaysUnclear(f"the days go from first to last, at most {MOST_DAYS} of them")
+        row, place = bill_row(provider_type, form), self._source.place_of(provider_type)
+        if row is None or place is None:
+            raise NoSuchBill(
+                f"{provider_type} cannot be asked for this bill"
+                if row is None
+                else f"no admin key for {provider_type}: BILLING_{provider_type.upper()}_ADMIN_KEY"
+            )
+        pages = await self._source.pages(row, first, last)
+        told = [one for page in pages for one in bills.read_page(row.form, page) if first <= one.day <= last]
+        return await self._hold_against(
+            by, provider_type, row.form, told, (first, last), with_simulated=place.is_simulated
+        )
+
+    async def known_drifts(self) -> dict[str, float]:
+        """By provider type, how far its last bill and the ledger are apart, as a share of what is booked; 0 once that was
+        accepted."""
+        async with self._pool.acquire() as connection:
+            found = await reconciliations.latest(connection)
+        return {one.provider_type: 0.0 if one.accepted_at else _share(one) for one in found}
+
+    async def _hold_against(
+        self, by: str, provider_type: str, form: Format, bill: Sequence[BillRow], days: tuple[date, date], *,
+        with_simulated: bool,
+    ) -> tuple[Reconciliation, Sequence[MatchedRow]]:  # fmt: skip
         now = self._clock.now()
         async with self._pool.acquire() as connection, connection.transaction():
-            owed = await reconciliations.booked(connection, provider_type, first, last, with_simulated)
-            matched = bills.match(bill, owed, lambda name: self._own_name(provider_type, name))
+            owed = await reconciliations.booked(connection, provider_type, *days, with_simulated)
+            matched = bills.match(
+                bill, owed, lambda name: self._own_name(provider_type, name), has_amounts=form not in TOKENS_ALONE
+            )
             rows_off = sum(row.is_off for row in matched.rows)
             made = Reconciliation(
-                uuid7(), provider_type, form, first, last, matched.billed, matched.booked, matched.drift_ratio,
+                uuid7(), provider_type, form, *days, matched.billed, matched.booked, matched.drift_ratio,
                 matched.is_alarming, rows_off, by, now,
             )  # fmt: skip
             await reconciliations.insert(connection, made, matched.rows)
@@ -99,6 +147,11 @@ class Reconciling:
     def _own_name(self, provider_type: str, name: str) -> str:
         model = self._known.model(provider_type, name)
         return model.name if model is not None else name
+
+
+def _share(found: Reconciliation) -> float:
+    """A figure for a gauge; without anything booked any bill is infinitely much."""
+    return math.inf if found.drift_ratio is None else float(found.drift_ratio)
 
 
 def _correction(found: Reconciliation) -> list[Entry]:

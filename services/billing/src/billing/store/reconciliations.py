@@ -100,6 +100,16 @@ async def page(
     return [_reconciliation(row) for row in rows]
 
 
+async def latest(connection: Connection) -> list[Reconciliation]:
+    """The last reconciliation of each provider type."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT ON (provider_type) id, provider_type, format, first_day, last_day, billed, booked, drift_ratio,"
+        " is_alarming, rows_off, created_by, created_at, accepted_by, accepted_at FROM reconciliations"
+        " ORDER BY provider_type, id DESC"
+    )
+    return [_reconciliation(row) for row in rows]
+
+
 async def hold(connection: Connection, reconciliation_id: str) -> Reconciliation | None:
     """One reconciliation, held until the end of the transaction; None when there is none."""
     row = await connection.fetchrow(

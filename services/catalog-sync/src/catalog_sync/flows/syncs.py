@@ -11,6 +11,7 @@ import structlog
 from common.clock import Clock
 from common.contracts.topology import CATALOG_BUCKET
 from common.errors import BadRequest, NotFound
+from common.http.fetch import SourceUnreadable
 from common.ids import uuid7
 from common.postgres.outbox import Message, add, removal, snapshot
 from common.postgres.pool import Connection, Pool
@@ -29,7 +30,7 @@ from catalog_sync.flows.tiers import tier_told
 from catalog_sync.flows.transactions import Transactions, audited
 from catalog_sync.metrics import SyncMetrics
 from catalog_sync.sources.own_list import OWN_LIST, OwnLists
-from catalog_sync.sources.source import Source, SourceUnreadable
+from catalog_sync.sources.source import Source
 from catalog_sync.store import aliases, models, prices, providers, readings, syncs, tiers
 from catalog_sync.store.kept_lists import KeptLists
 from catalog_sync.store.turns import waiting_snapshots

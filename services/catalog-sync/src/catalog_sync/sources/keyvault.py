@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import httpx2
 from common.contracts.snapshots import CredentialSnapshot
+from common.http.fetch import SourceUnreadable
 from common.secret import SealBroken, Secret, public_key_of, unseal
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from catalog_sync.sources.source import SourceUnreadable
 
 _TIMEOUT_SECONDS = 5.0
 

@@ -12,11 +12,12 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from common.http.fetch import SourceUnreadable
+
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
 from catalog_sync.sources.parsing import MOST_MODELS, day, dollars, model_name, parse_json, tokens
-from catalog_sync.sources.source import SourceUnreadable
 
 _MILLION = 1_000_000
 _FEWEST_MODELS = 20

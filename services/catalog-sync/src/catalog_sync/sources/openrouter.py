@@ -11,11 +11,12 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from common.http.fetch import SourceUnreadable
+
 from catalog_sync.domain.capabilities import capabilities_of
 from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote
 from catalog_sync.domain.models import Facts
 from catalog_sync.sources.parsing import MOST_MODELS, dollars, member, model_name, parse_json, text, tokens
-from catalog_sync.sources.source import SourceUnreadable
 
 _TYPE = "openrouter"
 _MILLION = 1_000_000

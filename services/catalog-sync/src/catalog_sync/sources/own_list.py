@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from common.contracts.snapshots import CredentialSnapshot
+from common.http.fetch import Fetcher, SourceUnreadable
 from common.providers.auth import AUTH_SCHEMES
 from common.providers.registry import PROVIDERS, ProviderRow
 from common.secret import Secret
@@ -21,9 +22,7 @@ from catalog_sync.domain.listing import ListedModel
 from catalog_sync.domain.models import Facts
 from catalog_sync.domain.providers import Provider
 from catalog_sync.domain.vetting import Standing
-from catalog_sync.sources.fetch import Fetcher
 from catalog_sync.sources.parsing import MOST_MODELS, model_name, parse_json, text, tokens
-from catalog_sync.sources.source import SourceUnreadable
 
 OWN_LIST = "provider"
 """What the names of these sources begin with."""

@@ -22,6 +22,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 from typing import Any
 
+from common.http.fetch import SourceUnreadable
 from common.providers.registry import PROVIDERS
 from genai_prices import data_snapshot
 from genai_prices.data_units import unit_data
@@ -41,7 +42,6 @@ from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote, Quotes
 from catalog_sync.domain.models import Facts
 from catalog_sync.domain.vetting import PACKAGED, Standing
 from catalog_sync.sources.facts import KnownFacts, read_facts
-from catalog_sync.sources.source import SourceUnreadable
 
 _SERVICE_TIER = "service_tier"
 _SMALLEST_RATE = Decimal(1).scaleb(-18)  # a rate per second can be endless as a decimal

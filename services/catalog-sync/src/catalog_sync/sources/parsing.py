@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from catalog_sync.sources.source import SourceUnreadable
+from common.http.fetch import SourceUnreadable
 
 MOST_MODELS = 20_000
 """More than any source lists; a longer list is none."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.http.fetch import Fetch
+
 from catalog_sync.domain.listing import ListedModel
 from catalog_sync.domain.vetting import Standing
-from catalog_sync.sources.fetch import Fetch
 
 
 @dataclass(frozen=True, slots=True)

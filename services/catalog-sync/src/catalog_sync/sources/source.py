@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from common.errors import Unavailable
-
 from catalog_sync.domain.listing import ListedModel
 from catalog_sync.domain.vetting import Standing
-
-
-class SourceUnreadable(Unavailable):
-    """A source could not be fetched, or what it gave makes no sense. The catalog stays as it is."""
-
-    code = "source_unreadable"
 
 
 class Source(Protocol):

@@ -10,16 +10,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import httpx2
+
+from common.errors import Unavailable
 from common.http.guarded import guarded_client
 from common.urls import ForbiddenUrl, UrlRules
-
-from catalog_sync.sources.source import SourceUnreadable
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """From a URL to what stands there; SourceUnreadable."""
 
 _DEADLINE_SECONDS = 30.0
 _MOST_BYTES = 24 << 20
+
+
+class SourceUnreadable(Unavailable):
+    """A source could not be fetched, or what it gave makes no sense; says why, without address, header or body."""
+
+    code = "source_unreadable"
 
 
 class Fetcher:

@@ -1,0 +1,1 @@
+"""Who is asked over HTTP: providers, for their bills."""
