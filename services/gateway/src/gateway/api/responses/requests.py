@@ -110,7 +110,8 @@ class ResponsesAsked:
 
     def after(self, tokens: int) -> ResponsesAsked:
         """The same request after a conversation of so many tokens that its provider keeps."""
-        return replace(self, request=msgspec.structs.replace(self.request, text_bytes=self.request.text_bytes + tokens))
+        added = self.request.added_tokens + tokens
+        return replace(self, request=msgspec.structs.replace(self.request, added_tokens=added))
 
 
 def parse_responses(body: bytes, *, is_counted_only: bool = False) -> ResponsesAsked:
