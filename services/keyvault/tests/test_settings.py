@@ -71,6 +71,7 @@ WRONG = [
     ("OPENAI_API_KEY", "sk with spaces"),
     ("TOLLGATE_ADMIN_EMAIL", "root@example.com"),
     ("OIDC_ISSUER", "https://issuer.example.com"),
+    ("KEYVAULT_AWS_SECRETS_PREFIX", "tollgate/"),
     ("OIDC_TIER_VALUES", "gold=precious"),
     ("OIDC_SCOPES", "email profile"),
 ]

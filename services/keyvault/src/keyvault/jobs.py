@@ -34,6 +34,7 @@ _RESTORE_AFTER_FAILURE_SECONDS = 1.0
 _REWRAP_SECONDS = 3600.0
 _ROTATIONS_SECONDS = 60.0
 _REMINDERS_SECONDS = 3600.0
+_KEPT_SECONDS = 300.0
 _VERIFY_SECONDS = 6 * 3600.0
 _READ_SECONDS = 30.0
 
@@ -56,6 +57,7 @@ class Jobs:
         tasks.start("rewrap_secrets", _every(_REWRAP_SECONDS, "rewrap_secrets", self.rewrap_secrets))
         tasks.start("rotate_keys", _every(_ROTATIONS_SECONDS, "rotate_keys", self.rotate_keys))
         tasks.start("remind", _every(_REMINDERS_SECONDS, "remind", self.remind))
+        tasks.start("take_kept_keys", _every(_KEPT_SECONDS, "take_kept_keys", self.take_kept_keys))
         tasks.start("restore_buckets", self.keep_buckets())
 
     async def settle_refusals(self) -> None:
@@ -78,6 +80,10 @@ class Jobs:
     async def remind(self) -> None:
         """Tell people of provider keys that are old, unused or about to expire."""
         await self.keyvault.reminders.run()
+
+    async def take_kept_keys(self) -> None:
+        """Take the provider keys that a secrets manager keeps."""
+        await self.keyvault.kept_secrets.refresh()
 
     async def verify_audit(self) -> None:
         """Go through the whole trail; a break is said loudly and counted, not mended."""

@@ -51,6 +51,7 @@ from keyvault.metrics import KeyvaultMetrics
 from keyvault.probes import Probes
 from keyvault.settings import KeyvaultSettings
 from keyvault.sources.issuer import Issuer
+from keyvault.sources.shelf import Shelf
 from keyvault.store import credentials as stored_credentials
 from keyvault.store.refusal_marks import RefusalMarks
 
@@ -110,6 +111,8 @@ async def _means(settings: KeyvaultSettings, clock: Clock, backbone: Backbone, s
         simulator_url=settings.simulator_url,
         single_sign_on=await _single_sign_on(settings, clock, stack),
         reminders=settings.reminders,
+        shelf=await _shelf(settings, clock, stack),
+        provider_keys=settings.provider_keys,
     )
 
 
@@ -123,6 +126,14 @@ async def _single_sign_on(settings: KeyvaultSettings, clock: Clock, stack: Async
     return Trusted(issuer, who, settings.oidc_claims, is_signup_open=settings.oidc_signup == "open")
 
 
+async def _shelf(settings: KeyvaultSettings, clock: Clock, stack: AsyncExitStack) -> Shelf | None:
+    """Where an operator keeps provider keys."""
+    shelf = settings.shelf
+    if shelf is None:
+        return None
+    return Shelf(await stack.enter_async_context(Shelf.client(shelf)), clock, shelf)
+
+
 def _service_tokens(settings: KeyvaultSettings) -> dict[RecipientService, Secret]:
     return {"gateway": settings.gateway_token, "catalog-sync": settings.catalog_sync_token}
 
@@ -134,7 +145,7 @@ async def _prepare(keyvault: Keyvault, settings: KeyvaultSettings) -> int:
     signing_id = await keyvault.sessions.publish_signing_key()
     if settings.admin_email is not None and settings.admin_password is not None:
         await keyvault.accounts.ensure_admin(settings.admin_email, settings.admin_password.reveal())
-    return max(signing_id, await keyvault.provider_keys.take_environment(settings.provider_keys))
+    return max(signing_id, await keyvault.kept_secrets.take())
 
 
 def _signs(backbone: Backbone, means: Means) -> Check:

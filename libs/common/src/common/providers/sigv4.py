@@ -1,6 +1,6 @@
 """AWS's signature, version 4: how a request shows that its sender knows a secret key, without showing it. Pure.
 
-Only what providers need of it: one header, a body that is all there, no query. A library for it would bring a whole SDK;
+Only what is needed of it: a body that is all there, no query. A library for it would bring a whole SDK;
 the algorithm is forty lines, and its published example is a test.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from urllib.parse import quote
 
 _SERVICE = "bedrock"
@@ -50,13 +52,16 @@ def signed_headers(
     method: str = "POST",
     region: str | None = None,
     service: str = _SERVICE,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[bytes, bytes]]:
-    """The headers that sign a request: `path` as it is sent, without a query; `host` as in its header; `at` in UTC."""
+    """The headers that sign a request: `path` as it is sent, without a query; `host` as in its header; `at` in UTC.
+    `more` headers (names in lower case) are signed, too, and among those returned."""
     region = region or region_of(host)
     stamp = at.strftime("%Y%m%dT%H%M%SZ")
     named = {"host": host, "x-amz-date": stamp}
     if key.session_token:
         named["x-amz-security-token"] = key.session_token
+    named = dict(sorted({**named, **more}.items()))
     names = ";".join(named)
     asked = "\n".join(
         [

@@ -19,7 +19,7 @@ from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.encryption import SYSTEM_TENANT, Binding
 
-Source = Literal["environment", "api", "simulator"]
+Source = Literal["environment", "api", "simulator", "secrets_manager"]
 Status = Literal["active", "removed"]
 VerdictWord = Literal["unvalidated", "valid", "invalid"]
 """What is known of whether the provider takes a user's credential."""

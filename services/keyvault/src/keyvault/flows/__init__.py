@@ -5,10 +5,12 @@ A journey is one transaction; it makes every id and timestamp, and knows neither
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.clock import Clock
 from common.postgres.pool import Pool
+from common.secret import Secret
 from common.urls import UrlRules
 
 from keyvault.domain.encryption import Keyring
@@ -18,6 +20,7 @@ from keyvault.flows.accounts import Accounts
 from keyvault.flows.audit_trail import AuditTrail
 from keyvault.flows.deliveries import Deliveries
 from keyvault.flows.hashing import Hashing
+from keyvault.flows.kept_keys import KeptSecrets
 from keyvault.flows.key_rotations import KeyRotations
 from keyvault.flows.own_credentials import OwnCredentials
 from keyvault.flows.provider_keys import ProviderKeys
@@ -33,6 +36,7 @@ from keyvault.flows.users import Users
 from keyvault.flows.uses import Uses
 from keyvault.flows.virtual_keys import VirtualKeys
 from keyvault.probes import Probes
+from keyvault.sources.shelf import Shelf
 from keyvault.store.refusal_marks import RefusalMarks
 
 
@@ -51,6 +55,8 @@ class Means:
     simulator_url: str | None
     single_sign_on: Trusted | None
     reminders: ReminderRules
+    shelf: Shelf | None
+    provider_keys: Mapping[str, Secret]
 
 
 class Keyvault:
@@ -70,6 +76,7 @@ class Keyvault:
             Trials(clock, means.keyring, means.probes, means.rules, simulator_url=simulator_url) for _ in range(2)
         )  # each counts trials for itself
         self.provider_keys = ProviderKeys(pool, clock, means.keyring, admins)
+        self.kept_secrets = KeptSecrets(self.provider_keys, means.shelf, means.provider_keys)
         self.own_credentials = OwnCredentials(pool, clock, means.keyring, owners)
         self.reminders = Reminders(pool, clock, means.reminders)
         self.rewrapping = Rewrapping(pool, clock, means.keyring)

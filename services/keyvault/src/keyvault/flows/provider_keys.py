@@ -1,7 +1,8 @@
 """System credentials: the operator's own key with each provider.
 
-One a provider. It comes from an admin (`api`), from the environment at start, or is the simulator's stand-in; in this
-order of strength: a key that a person gave is not replaced by the environment's, and any real key replaces a stand-in.
+One a provider. It comes from an admin (`api`), from the environment at start, from a secrets manager, or is the simulator's
+stand-in; in this order of strength: a key that a person gave is not replaced by the environment's, and any real key
+replaces a stand-in. What a secrets manager cannot say for certain changes nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
 
 import structlog
 from common.clock import Clock
@@ -49,6 +52,17 @@ class Given:
     name: str = ""
     base_url: str | None = None
     expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKeys:
+    """The keys that a secrets manager keeps, by provider type; of those in `unknown` it could not tell."""
+
+    secrets: Mapping[str, Secret]
+    unknown: frozenset[str] = frozenset()
+
+
+NOTHING_KEPT = KeptKeys(MappingProxyType({}))
 
 
 class ProviderKeys:
@@ -92,8 +106,9 @@ class ProviderKeys:
             messages = await self._drop(connection, by, current)
             return await add(connection, messages + await self._stand_in(connection, row, None))
 
-    async def take_environment(self, given: Mapping[str, Secret]) -> int:
-        """Make the credentials what the environment (provider type → key) and the simulator's being there ask for."""
+    async def take_environment(self, given: Mapping[str, Secret], kept: KeptKeys = NOTHING_KEPT) -> int:
+        """Make the credentials what the environment (provider type → key), what a secrets manager keeps, and the
+        simulator's being there ask for."""
         messages: list[Message] = []
         async with self._pool.acquire() as connection, connection.transaction():
             await credentials.lock_system(connection)
@@ -101,7 +116,7 @@ class ProviderKeys:
                 credential.provider_type: credential for credential in await credentials.active_system(connection)
             }
             for row in PROVIDERS.values():
-                messages += await self._taken(connection, row, current.get(row.type), given.get(row.type))
+                messages += await self._taken(connection, row, current.get(row.type), _chosen(row, given, kept))
             return await add(connection, messages)
 
     async def test(self, by: Actor, provider_type: str) -> ProbeResult:
@@ -120,19 +135,27 @@ class ProviderKeys:
         return result
 
     async def _taken(
-        self, connection: Connection, row: ProviderRow, current: Credential | None, given: Secret | None
+        self,
+        connection: Connection,
+        row: ProviderRow,
+        current: Credential | None,
+        given: Given | Literal["unsure"] | None,
     ) -> list[Message]:
         """What one provider's part of the environment changes."""
         if current is not None and current.source == "api":
             if given is not None:
                 log.info("environment_key_ignored", provider=row.type, reason="an admin has given another")
             return []
-        if given is not None:
-            if current is not None and current.source == "environment" and self._is_same(current, given):
+        if given == "unsure":
+            if current is not None and current.source == "secrets_manager":
                 return []
-            return (await self._put(connection, SYSTEM, row, current, Given(given, "environment")))[1]
+            given = None
+        if given is not None:
+            if current is not None and current.source == given.source and self._is_same(current, given.secret):
+                return []
+            return (await self._put(connection, SYSTEM, row, current, given))[1]
         messages: list[Message] = []
-        if current is not None and (current.source == "environment" or self._simulator_url is None):
+        if current is not None and (current.source != "simulator" or self._simulator_url is None):
             messages, current = await self._drop(connection, SYSTEM, current), None
         return messages + await self._stand_in(connection, row, current)
 
@@ -168,6 +191,15 @@ class ProviderKeys:
         await credentials.remove(connection, current.id, now)
         await record(connection, _act(by, "provider_key.removed", current), now)
         return credential_messages.removed(current, now)
+
+
+def _chosen(row: ProviderRow, given: Mapping[str, Secret], kept: KeptKeys) -> Given | Literal["unsure"] | None:
+    """The key that a provider is to have of those that no person gave."""
+    if row.type in given:
+        return Given(given[row.type], "environment")
+    if row.type in kept.unknown:
+        return "unsure"
+    return Given(kept.secrets[row.type], "secrets_manager") if row.type in kept.secrets else None
 
 
 def _next_version(row: ProviderRow, current: Credential | None, given: Given, now: datetime) -> Credential:

@@ -1,7 +1,8 @@
 """keyvault's settings: where its servers are, the keys it signs and encrypts with, who may fetch secrets, the first admin.
 
 Each provider's usual variable (`OPENAI_API_KEY` and its like) is a setting, too: one field a row of the provider table,
-so that a new row needs nothing here. Kinds of values stand in `kinds`, single sign-on in `oidc`.
+so that a new row needs nothing here. Kinds of values stand in `kinds`, single sign-on in `oidc`,
+another place for provider keys in `shelf`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from pydantic_settings import SettingsConfigDict
 from keyvault.domain.encryption import check_master_key
 from keyvault.domain.reminders import ReminderRules
 from keyvault.settings.kinds import Email, Password, ProviderKey, SecretText, ServiceToken, SigningKey, provider_key
-from keyvault.settings.oidc import OidcSettings
+from keyvault.settings.shelf import ShelfSettings
 
 if TYPE_CHECKING:
-    ProviderKeySettings = OidcSettings
+    ProviderKeySettings = ShelfSettings
 else:
     ProviderKeySettings = create_model(
         "ProviderKeySettings",
-        __base__=OidcSettings,
+        __base__=ShelfSettings,
         __module__=__name__,
         **{
             f"{row.type}_api_key": (

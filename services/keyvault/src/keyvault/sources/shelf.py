@@ -1,0 +1,123 @@
+"""AWS Secrets Manager over HTTP: the provider keys that an operator keeps there, each named like its variable.
+
+One signed request for twenty keys. What it does not say for certain (it is away, or may not open one) is told as unknown,
+so that nobody takes an outage for a key that was removed. Nothing of an answer is repeated in a log line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import structlog
+from common.clock import Clock
+from common.http.guarded import guarded_client
+from common.providers.auth import check_secret
+from common.providers.sigv4 import AccessKey, signed_headers
+from common.secret import Secret
+from common.urls import ForbiddenUrl, UrlRules
+
+log = structlog.get_logger()
+
+_DEADLINE_SECONDS = 10.0
+_MAX_BODY_BYTES = 2 << 20
+_AT_ONCE = 20  # as many names does one request take
+_TARGET = "secretsmanager.BatchGetSecretValue"
+_ABSENT = "ResourceNotFoundException"
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfPlace:
+    """Where keys are kept: the service's URL and region, what comes before each name, and with which key it opens."""
+
+    url: str
+    region: str
+    prefix: str
+    key: AccessKey
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Keys by the name that was asked for; of the names in `unknown` it is not certain whether there is one."""
+
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+
+class Shelf:
+    """One shelf, by a client that is shared and closed elsewhere."""
+
+    def __init__(self, client: httpx2.AsyncClient, clock: Clock, shelf: ShelfPlace) -> None:
+        self._client = client
+        self._clock = clock
+        self._shelf = shelf
+
+    @classmethod
+    def client(cls, shelf: ShelfPlace) -> httpx2.AsyncClient:
+        """The client that a shelf wants: it reaches that one host, which the operator named."""
+        return guarded_client(UrlRules(frozenset({urlsplit(shelf.url).netloc.lower()})), _DEADLINE_SECONDS)
+
+    async def held(self, names: Sequence[str]) -> Held:
+        """The keys of some names."""
+        secrets: dict[str, Secret] = {}
+        unknown: set[str] = set()
+        for first in range(0, len(names), _AT_ONCE):
+            asked = names[first : first + _AT_ONCE]
+            try:
+                answer = await self._ask(asked)
+            except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ForbiddenUrl, OSError, ValueError) as error:
+                log.warning("secrets_manager_away", error=type(error).__name__)
+                unknown.update(asked)
+                continue
+            found, uncertain = self._read(answer)
+            secrets |= {name: secret for name, secret in found.items() if name in asked}
+            unknown |= uncertain
+        return Held(secrets, frozenset(unknown))
+
+    async def _ask(self, names: Sequence[str]) -> dict[str, Any]:
+        """One request's answer. ValueError for what is no answer."""
+        body = json.dumps({"SecretIdList": [self._shelf.prefix + name for name in names]}).encode()
+        parts = urlsplit(self._shelf.url)
+        more = {"content-type": "application/x-amz-json-1.1", "x-amz-target": _TARGET}
+        shown = signed_headers(
+            self._shelf.key, parts.netloc, "/", body, self._clock.now(),
+            region=self._shelf.region, service="secretsmanager", more=more,
+        )  # fmt: skip
+        headers = {name.decode(): value.decode() for name, value in shown}
+        url = f"{parts.scheme}://{parts.netloc}/"
+        async with (
+            asyncio.timeout(_DEADLINE_SECONDS),
+            self._client.stream("POST", url, content=body, headers=headers) as response,
+        ):
+            answered = bytearray()
+            async for chunk in response.aiter_bytes():
+                answered += chunk
+                if len(answered) > _MAX_BODY_BYTES:
+                    raise ValueError("too long")
+        if response.status_code != 200:
+            raise httpx2.HTTPError(f"HTTP {response.status_code}")
+        content = json.loads(bytes(answered))
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+        return content
+
+    def _read(self, answer: Mapping[str, Any]) -> tuple[dict[str, Secret], set[str]]:
+        """The keys in an answer, and the names of which it says nothing certain."""
+        found: dict[str, Secret] = {}
+        errors = [each for each in answer.get("Errors") or () if each.get("ErrorCode") != _ABSENT]
+        unknown = {str(each.get("SecretId", "")).removeprefix(self._shelf.prefix) for each in errors}
+        for value in answer.get("SecretValues") or ():
+            name = str(value.get("Name", "")).removeprefix(self._shelf.prefix)
+            try:
+                found[name] = Secret(check_secret(str(value.get("SecretString", "")).strip()))
+            except ValueError:
+                log.warning("kept_key_unusable", name=name[:64])
+                unknown.add(name)
+        for name in unknown:
+            log.warning("kept_key_unknown", name=name[:64])
+        return found, unknown
