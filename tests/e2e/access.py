@@ -84,6 +84,9 @@ MANAGED: Mapping[str, str] = {
     "PATCH /api/v1/keys/{key_id}": "401 200 404 200 401",
     "DELETE /api/v1/keys/{key_id}": "401 204 404 204 401",
     "POST /api/v1/keys/{key_id}/rotate": "401 200 404 200 401",
+    "GET /api/v1/keys/{key_id}/rotation": "401 404 404 404 401",
+    "PUT /api/v1/keys/{key_id}/rotation": "401 200 404 200 401",
+    "DELETE /api/v1/keys/{key_id}/rotation": "401 404 404 404 401",
     "GET /api/v1/llm/providers/keys": "401 403 403 200 401",
     "POST /api/v1/llm/providers/keys": "401 403 403 422 401",
     "DELETE /api/v1/llm/providers/keys/{provider_type}": "401 403 403 404 401",
@@ -148,7 +151,8 @@ ENDING = ("POST /api/auth/logout", "POST /api/auth/oidc/logout")
 
 _REFUSED = {"surprise": True}
 BODIES: Mapping[str, Any] = {
-    route: _REFUSED for route in MANAGED if route.startswith(("POST", "PUT", "PATCH")) and "{" not in route
+    **{route: _REFUSED for route in MANAGED if route.startswith(("POST", "PUT", "PATCH")) and "{" not in route},
+    "PUT /api/v1/keys/{key_id}/rotation": {"every_days": 30},
 }
 """What is sent where `{}` would do something."""
 
@@ -161,5 +165,8 @@ FRESH = {
     "DELETE /api/v1/teams/{team_id}/members/{user_id}": "team_id",
     "DELETE /api/v1/keys/{key_id}": "key_id",
     "POST /api/v1/keys/{key_id}/rotate": "key_id",
+    "GET /api/v1/keys/{key_id}/rotation": "key_id",
+    "PUT /api/v1/keys/{key_id}/rotation": "key_id",
+    "DELETE /api/v1/keys/{key_id}/rotation": "key_id",
 }
 """What a route uses up: a fresh one is made for everybody who asks."""
