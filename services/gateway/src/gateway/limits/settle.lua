@@ -4,7 +4,8 @@
 --      6 the epoch that its event names   7 this server's run id   8 milliseconds that a late one stays held
 --
 -- Cost is added only in the epoch that the event names, because billing counts the events of every other epoch itself.
--- What ends after such a change stays held for a while, at what it cost, so that it is counted until billing has it.
+-- What ends after such a change stays held for a while, at what it cost, so that it is counted until billing has it; what
+-- ends while admission is closed for ten seconds only, since billing opens it with everything booked that was told before.
 --
 -- A reaper that settles an abandoned hold leaves a mark of what it counted; when the call's own gateway comes after all,
 -- it adds the difference only.
@@ -54,7 +55,8 @@ end)
 if keep > 0 then
   local time = redis.call('TIME')
   redis.call('HSET', hold_key, 'amount', string.format('%.0f', keep), 'tokens', 0, 'late', 1)
-  redis.call('ZADD', 'holds', time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[8]), name)
+  local kept_ms = epoch and tonumber(ARGV[8]) or 10000
+  redis.call('ZADD', 'holds', time[1] * 1000 + math.floor(time[2] / 1000) + kept_ms, name)
   return { 'late' }
 end
 redis.call('DEL', hold_key)
