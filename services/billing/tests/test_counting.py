@@ -162,3 +162,13 @@ def test_an_instant_in_another_zone_is_in_that_zones_day(charge: Callable[..., C
     assert late.occurred_at == datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
     found = Counts({"global": [Span("weekly", "Asia/Tokyo"), Span("total", "Asia/Tokyo")]}).of(late)
     assert {counter.period for counter in found if counter.scope == "global"} == {"2026-W49@Asia/Tokyo", "total"}
+
+
+def test_attempts_by_another_s_credential_count_nowhere(charge: Callable[..., Charge]) -> None:
+    """A user's own credential was refused after it had cost its owner something, and ours answered."""
+    own = {**attempt("openai", "gpt-4", "0.3"), "credential": "byok"}
+    read = charge(cost="0.2", attempts=[own, attempt("groq", "llama", "0.2")])
+    assert [one.cost for one in read.attempts] == [Decimal(0), Decimal("0.2")]
+    assert (
+        sum(amount for account, amount in read.position().items() if account[0].startswith("provider:")) == -read.cost
+    )

@@ -16,7 +16,7 @@ from common.testing.clocks import FixedClock
 from common.usage import Usage
 from gateway.limits.limiter import Abandoned
 from gateway.limits.redis import RedisAway
-from gateway.metering import AttemptLog, CallLog, NowhereToStore, encode_rejected, encode_usage
+from gateway.metering import AttemptLog, CallLog, NowhereToStore, earlier_of, encode_rejected, encode_usage
 from gateway.mirrors.catalog import Catalog
 from gateway.reaper import Reaper
 from gateway_stack import model_snapshot
@@ -79,6 +79,46 @@ async def test_what_was_delivered_is_the_caller_s(tmp_path: Any) -> None:
     assert event.error.reason == "gateway_lost"
     assert books.settled == [("req-1", 1, 6_000_000, 150, "estimated", "e1")]
     assert (event.budgets, event.period, event.epoch) == (COUNTERS, "2026-11", "e1")
+
+
+def failed_before(**changes: Any) -> AttemptLog:
+    """A first attempt that failed after its provider had reported what it used."""
+    given: dict[str, Any] = {
+        "number": 1, "provider_type": "groq", "provider_id": "groq", "model": "llama", "credential_id": "c-2",
+        "price": FALLBACK, "held_nano": 10**9, "budgets": ("key:key-1:2026-11", "provider:groq:2026-11"), "epoch": "e1",
+        "error": ("provider_error", "it broke off"), "usage": Usage(output_tokens=7, units={"searches": 2}),
+        "cost": Decimal("0.25"), "operator_cost": Decimal("0.01"),
+    }  # fmt: skip
+    return AttemptLog(**{**given, **changes})
+
+
+def second_hold(first: AttemptLog, **changes: Any) -> Abandoned:
+    """The hold of the attempt after it, as the gateway that died left it."""
+    call = msgspec.json.encode({**CALL, "earlier": [earlier_of(first)]})
+    return Abandoned(*(HOLD.request_id, 2, COUNTERS, 10**9, 50, changes.get("epoch", "e1"), call))
+
+
+async def test_what_earlier_attempts_cost_is_told_with_the_one_that_was_abandoned() -> None:
+    books = Books(second_hold(failed_before()))
+    await reaper_of(books).reap()
+    [event] = books.events
+    assert event.cost_usd.usd == Decimal("0.256")
+    assert event.operator_cost_usd.usd == Decimal("0.01")
+    assert [(one.provider, one.cost_usd.usd, one.status) for one in event.attempts] == [
+        ("groq", Decimal("0.25"), "failed"),
+        ("openai", Decimal("0.006"), "failed"),
+    ]
+    assert event.attempts[0].usage is not None
+    assert (event.attempts[0].usage.output_tokens, event.attempts[0].usage.units) == (7, {"searches": 2})
+    assert set(event.budgets) == {*COUNTERS, "provider:groq:2026-11"}
+    assert books.settled == [("req-1", 2, 6_000_000, 150, "estimated", "e1")]
+
+
+async def test_what_was_settled_in_an_epoch_that_is_over_makes_the_whole_call_billing_s() -> None:
+    books = Books(second_hold(failed_before(), epoch="e2"))
+    await reaper_of(books).reap()
+    assert books.events[0].epoch == "e1"
+    assert books.settled[0][-1] == "e1"
 
 
 @pytest.mark.parametrize("delivered", [-1, 0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -71,6 +72,68 @@ class AttemptLog(msgspec.Struct):
     def credential(self) -> str:
         """Whose credential it was called with."""
         return "byok" if self.is_own else "system"
+
+
+class Earlier(msgspec.Struct):
+    """An attempt that failed before the one that holds: what is kept of it with that hold, since its cost is settled and
+    its event is still to come. Amounts are decimal strings."""
+
+    number: int
+    provider_type: str
+    provider_id: str
+    model: str
+    credential_id: str
+    budgets: tuple[str, ...]
+    epoch: str
+    http_status: int | None
+    error: tuple[str, str] | None
+    latency_ms: int
+    usage: Usage | None
+    cost: str
+    operator_cost: str
+    is_own: bool
+
+    def as_log(self, price: Price) -> AttemptLog:
+        """As it was; of its price nothing is told."""
+        return AttemptLog(
+            number=self.number,
+            provider_type=self.provider_type,
+            provider_id=self.provider_id,
+            model=self.model,
+            credential_id=self.credential_id,
+            price=price,
+            held_nano=0,
+            budgets=self.budgets,
+            epoch=self.epoch,
+            http_status=self.http_status,
+            error=self.error,
+            latency_ms=self.latency_ms,
+            usage=self.usage,
+            cost=Decimal(self.cost),
+            operator_cost=Decimal(self.operator_cost),
+            is_own=self.is_own,
+        )
+
+
+def earlier_of(attempt: AttemptLog) -> Earlier:
+    """What is kept of a failed attempt with the hold of the next."""
+    used = attempt.usage
+    return Earlier(
+        number=attempt.number,
+        provider_type=attempt.provider_type,
+        provider_id=attempt.provider_id,
+        model=attempt.model,
+        credential_id=attempt.credential_id,
+        budgets=tuple(attempt.budgets),
+        epoch=attempt.epoch,
+        http_status=attempt.http_status,
+        error=attempt.error,
+        latency_ms=attempt.latency_ms,
+        usage=replace(used, units=dict(used.units)) if used is not None else None,
+        cost=plain(attempt.cost),
+        operator_cost=plain(attempt.operator_cost),
+        is_own=attempt.is_own,
+    )
 
 
 class CallLog(msgspec.Struct):

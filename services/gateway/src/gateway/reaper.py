@@ -18,9 +18,10 @@ from common.money import NANO, nano_ceiling
 from common.pricing import FALLBACK, cost
 from common.usage import NOTHING, Usage
 
+from gateway.charging import epoch_of
 from gateway.limits.limiter import Abandoned, Limiter
 from gateway.limits.redis import RedisAway
-from gateway.metering import AttemptLog, CallLog, NowhereToStore, Recorder, encode_usage
+from gateway.metering import AttemptLog, CallLog, Earlier, NowhereToStore, Recorder, encode_usage
 from gateway.mirrors.catalog import Catalog
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class _Call(msgspec.Struct):
     credential_id: str
     input_tokens: int
     is_own: bool = False
+    earlier: tuple[Earlier, ...] = ()
 
 
 class Reaper:
@@ -89,14 +91,17 @@ class Reaper:
             log.critical("hold_unreadable", request_id=hold.request_id, attempt=hold.attempt)
             return
         attempt = self._attempt(hold, call)
-        await self._recorder.make_safe(*encode_usage(_log_of(hold, call), [attempt], "estimated", self._source))
+        attempts = [*(earlier.as_log(attempt.price) for earlier in call.earlier), attempt]
+        epoch = epoch_of(attempts)
+        told = encode_usage(_log_of(hold, call, epoch), attempts, "estimated", self._source)
+        await self._recorder.make_safe(*told)
         await self._limiter.settle(
             hold.request_id,
             hold.attempt,
             0 if attempt.is_own else nano_ceiling(attempt.cost),
             (attempt.usage or NOTHING).total_tokens,
             "estimated",
-            hold.epoch,
+            epoch,
         )
         log.warning("call_reaped", request_id=hold.request_id, attempt=hold.attempt, delivered=hold.delivered_tokens)
 
@@ -127,7 +132,7 @@ class Reaper:
         return attempt
 
 
-def _log_of(hold: Abandoned, call: _Call) -> CallLog:
+def _log_of(hold: Abandoned, call: _Call, epoch: str) -> CallLog:
     return CallLog(
         request_id=hold.request_id,
         trace_id=call.trace_id,
@@ -143,7 +148,7 @@ def _log_of(hold: Abandoned, call: _Call) -> CallLog:
         simulated=call.simulated,
         tags=call.tags,
         period=hold.counters[0].rpartition(":")[2],
-        epoch=hold.epoch,
+        epoch=epoch,
         status="failed",
         http_status=500,
     )

@@ -22,7 +22,7 @@ from gateway.api.client import Client
 from gateway.charging import likely_tokens
 from gateway.limits.limiter import Claim
 from gateway.limits.terms import Terms
-from gateway.metering import AttemptLog, CallLog
+from gateway.metering import AttemptLog, CallLog, earlier_of
 from gateway.providers.counting import said_in
 from gateway.providers.errors import untranslatable
 from gateway.providers.languages import RELAYED, WIRES
@@ -201,5 +201,6 @@ class Running:
                 "credential_id": deployment.credential.id,
                 "is_own": deployment.credential.is_own,
                 "input_tokens": self.likely_input(),
+                "earlier": [earlier_of(attempt) for attempt in self.attempts],
             }
         )

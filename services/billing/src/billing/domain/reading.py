@@ -78,6 +78,7 @@ class AttemptRead(msgspec.Struct, gc=False):
     usage: UsageRead | None
     cost_usd: Amount
     unbilled_usd: Amount = "0"
+    credential: str = "system"
     service_tier: str | None = None
 
 
@@ -110,6 +111,7 @@ class CallRead(msgspec.Struct, gc=False):
     started_at: Annotated[datetime, Meta(tz=True)]
     attempts: tuple[AttemptRead, ...]
     simulated: bool
+    credential: str = "system"
     epoch: str | None = None
 
 
@@ -204,7 +206,9 @@ def _attempts(call: CallRead, cost: Decimal, operator_cost: Decimal) -> tuple[At
         with localcontext() as context:
             context.prec = PRECISION
             for one in told[:-1]:
-                attempt = _attempt(one, _dollars(one.cost_usd), _dollars(one.unbilled_usd), None)
+                is_counted = one.credential == call.credential  # the call's cost is that of these attempts
+                its_cost = _dollars(one.cost_usd) if is_counted else NOTHING
+                attempt = _attempt(one, its_cost, _dollars(one.unbilled_usd), None)
                 cost, operator_cost = cost - attempt.cost, operator_cost - attempt.operator_cost
                 failed.append(attempt)
     return (*failed, _attempt(told[-1], cost, operator_cost, version))

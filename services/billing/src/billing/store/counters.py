@@ -90,7 +90,7 @@ class Counters:
         position = 0
         while True:
             position, found = await self._client.scan(position, match="cost:*", count=1_000)
-            yield [key.decode() for key in found]
+            yield [key.decode() if isinstance(key, bytes) else key for key in found]
             if position == 0:
                 return
 
