@@ -114,7 +114,7 @@ PRIVILEGES = (
                 reads=("held:", "gateway:logs"),
                 commands=(
                     *(*_SCRIPTS, "script|exists", "info", "multi", "exec", "get", "mget", "set", "mset", "del"),
-                    *("hget", "hset", "llen", "rpush", "scan"),
+                    *("hget", "hset", "llen", "rpush"),
                 ),
             ),
         ),

@@ -67,17 +67,12 @@ class Others:
         of the epoch before, and billing's to count."""
         periods = await counted_periods(connection, self._clock.now())
         position = _FIRST
-        restored: set[str] = set()
         while some := await totals.page(connection, periods, position, AT_ONCE):
             settled = {f"cost:{counter_suffix(*total.counter)}": nano_ceiling(total.counted.settled) for total in some}
-            owing = {key: nano for key, nano in settled.items() if nano > 0}
-            await self._counters.restore(owing)
-            restored.update(owing)
+            await self._counters.restore({key: nano for key, nano in settled.items() if nano > 0})
+            await self._counters.forget([key for key, nano in settled.items() if nano <= 0])
             await self._tell(some)
             position = some[-1].counter
-        ends = tuple(f":{end}" for period in periods for end in (period, period.replace("-", ":")))
-        async for some_keys in self._counters.settled_keys():
-            await self._counters.forget([key for key in some_keys if key.endswith(ends) and key not in restored])
 
     async def _tell(self, some: Sequence[Total]) -> None:
         await self._counters.tell_other(

@@ -85,15 +85,6 @@ class Counters:
         if totals:
             await self._client.mset(dict(totals))
 
-    async def settled_keys(self) -> AsyncIterator[list[str]]:
-        """The keys of what settlement has added, a few hundred at a time; a key may come twice."""
-        position = 0
-        while True:
-            position, found = await self._client.scan(position, match="cost:*", count=1_000)
-            yield [key.decode() if isinstance(key, bytes) else key for key in found]
-            if position == 0:
-                return
-
     async def forget(self, keys: Sequence[str]) -> None:
         """Take these keys out; what `restore` says of when holds here, too."""
         if keys:
