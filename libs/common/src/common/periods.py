@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 PeriodKind = Literal["daily", "weekly", "monthly", "total"]
 
@@ -35,6 +35,15 @@ def period_at(kind: PeriodKind, zone: str, at: datetime) -> Period:
     first = _first_day(kind, day)
     suffix = "" if zone == _UTC else f"@{zone}"
     return Period(_label(kind, first) + suffix, _midnight(first, zone), _midnight(_next_first_day(kind, first), zone))
+
+
+def is_zone(name: str) -> bool:
+    """Whether a name is that of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the names of folders, and names that no file can have
+        return False
+    return True
 
 
 def counter_name(scope: str, period: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from common.periods import PeriodKind, counter_name, period_at
+from common.periods import PeriodKind, counter_name, is_zone, period_at
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +65,12 @@ def test_periods_follow_each_other_without_gap_or_overlap(kind: PeriodKind, zone
     assert after.starts_at == period.ends_at
     assert after.name > period.name
     assert period_at(kind, zone, period.ends_at - timedelta(microseconds=1)).name == period.name
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("UTC", True), ("Europe/Berlin", True), ("Europe", False), ("Europe/Berlyn", False), ("../etc/passwd", False),
+     ("", False), ("a\0b", False)],
+)  # fmt: skip
+def test_a_zone_is_known_by_its_name(name: str, is_one: bool) -> None:
+    assert is_zone(name) is is_one

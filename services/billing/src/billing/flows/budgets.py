@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from common.clock import Clock
 from common.contracts.topology import counter_suffix
 from common.errors import Conflict, Unprocessable
 from common.ids import uuid7
 from common.money import NANO
+from common.periods import is_zone
 from common.postgres import outbox
 from common.postgres.pool import Connection, Pool
 from redis.exceptions import RedisError
@@ -181,7 +181,5 @@ async def _refuse_too_many(connection: Connection, user_id: str) -> None:
 
 
 def _check_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ZoneUnknown(f"unknown time zone: {zone}") from None
+    if not is_zone(zone):
+        raise ZoneUnknown(f"unknown time zone: {zone}")

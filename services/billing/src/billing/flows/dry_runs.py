@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Literal
 
 from common.bounds import bound, default_output, input_bound
-from common.budgets import Budget, Standing, attempt_scopes, call_scopes, monthly_budget, nano_floor, verdict
+from common.budgets import Budget, Standing, attempt_scopes, call_scopes, monthly_budget, verdict
 from common.clock import Clock
 from common.contracts.snapshots import KeySnapshot, ModelSnapshot
 from common.contracts.topology import counter_suffix, other_key
 from common.errors import NotFound, Unavailable
-from common.money import Money
 from common.periods import period_at
 from common.postgres.pool import Pool
 from common.pricing import FALLBACK, in_force
@@ -152,12 +151,7 @@ class DryRuns:
         async with self._pool.acquire() as connection:
             scopes = {*whole, *attempt_scopes(user_id, model.provider_type, model.name)}
             further = await budgets.in_scopes(connection, scopes)
-        return found + [
-            Budget(
-                one.id, one.target.counter_scope, one.span.kind, one.span.zone, one.mode, nano_floor(Money(one.limit))
-            )
-            for one in further
-        ]
+        return found + [one.snapshot().to_budget() for one in further]
 
     async def _standings(self, found: Sequence[Budget], now: datetime) -> list[Standing]:
         counters = [Counter(one.scope, period_at(one.kind, one.zone, now).name) for one in found]

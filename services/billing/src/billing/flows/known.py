@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
+from common.contracts.holders import Holders, put
 from common.contracts.snapshots import (
     AliasSnapshot,
     KeySnapshot,
     Limits,
     ModelSnapshot,
-    TeamSnapshot,
-    UserSnapshot,
 )
-
-T = TypeVar("T")
 
 
 class Known:
@@ -25,28 +21,22 @@ class Known:
 
     def __init__(self) -> None:
         self.keys: dict[str, KeySnapshot] = {}
-        self.users: dict[str, UserSnapshot] = {}
-        self.teams: dict[str, TeamSnapshot] = {}
+        self._holders = Holders()
         self._models: dict[str, ModelSnapshot] = {}
         self._aliases: dict[str, AliasSnapshot] = {}
 
     def apply_key(self, key: str, body: bytes | None) -> None:
         """Take in one snapshot of bucket `keys`; ValueError when it makes no sense."""
-        kind, dot, name = key.partition(".")
-        if not dot:
-            _put(self.keys, key, KeySnapshot.model_validate_json(body) if body else None)
-        elif kind == "user":
-            _put(self.users, name, UserSnapshot.model_validate_json(body) if body else None)
-        elif kind == "team":
-            _put(self.teams, name, TeamSnapshot.model_validate_json(body) if body else None)
+        if not self._holders.apply(key, body):
+            put(self.keys, key, KeySnapshot.model_validate_json(body) if body is not None else None)
 
     def apply_model(self, key: str, body: bytes | None) -> None:
         """Take in one snapshot of bucket `catalog`; ValueError when it makes no sense."""
         kind, _, name = key.partition(".")
         if kind == "model":
-            _put(self._models, name, ModelSnapshot.model_validate_json(body) if body else None)
+            put(self._models, name, ModelSnapshot.model_validate_json(body) if body else None)
         elif kind == "alias":
-            _put(self._aliases, name, AliasSnapshot.model_validate_json(body) if body else None)
+            put(self._aliases, name, AliasSnapshot.model_validate_json(body) if body else None)
 
     def owner_of(self, api_key_id: str) -> str | None:
         """The user that a key belongs to; None for a key that is not known or nobody's."""
@@ -56,8 +46,8 @@ class Known:
     def monthly_limits(self, user_id: str | None, team_id: str | None) -> list[tuple[str, Limits]]:
         """The limits of a user and a team, by scope, as far as they have any."""
         found: list[tuple[str, Limits | None]] = [
-            (f"user:{user_id}", self.users.get(user_id or "")),
-            (f"team:{team_id}", self.teams.get(team_id or "")),
+            (f"user:{user_id}", self._holders.user_limits(user_id)),
+            (f"team:{team_id}", self._holders.team_limits(team_id)),
         ]
         return [(scope, limits) for scope, limits in found if limits is not None]
 
@@ -84,10 +74,3 @@ class Known:
         if qualified is not None:
             return [qualified]
         return [model for model in self._models.values() if name in (model.name, *model.names) and model.enabled]
-
-
-def _put(table: dict[str, T], name: str, thing: T | None) -> None:
-    if thing is None:
-        table.pop(name, None)
-    else:
-        table[name] = thing

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
 from common.budgets import Budget, is_attempt_scope
 from common.contracts.snapshots import BudgetSnapshot
+from common.periods import is_zone
 
 
 class Budgets:
@@ -46,7 +45,5 @@ class Budgets:
 
 
 def _check_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, OSError) as error:
-        raise ValueError(f"no such time zone: {zone}") from error
+    if not is_zone(zone):
+        raise ValueError(f"no such time zone: {zone}")

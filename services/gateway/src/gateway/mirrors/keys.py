@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from common.budgets import nano_floor
-from common.contracts.snapshots import KeySnapshot, Limits, TeamSnapshot, UserSnapshot
-
-T = TypeVar("T")
+from common.contracts.holders import Holders
+from common.contracts.snapshots import KeySnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,8 @@ class Keys:
     def __init__(self) -> None:
         self._by_digest: dict[bytes, tuple[ApiKey, datetime | None]] = {}
         self._digests: dict[str, tuple[bytes, ...]] = {}
-        self._users: dict[str, UserSnapshot] = {}
-        self._teams: dict[str, TeamSnapshot] = {}
+        self._holders = Holders()
+        self.user_limits, self.team_limits = self._holders.user_limits, self._holders.team_limits
         self.generation = 0
 
     def __len__(self) -> int:
@@ -53,12 +51,7 @@ class Keys:
     def apply(self, name: str, body: bytes | None) -> None:
         """Take in one snapshot; ValueError when it makes no sense."""
         self.generation += 1
-        kind, dot, thing_id = name.partition(".")
-        if dot and kind == "user":
-            _put(self._users, thing_id, UserSnapshot.model_validate_json(body) if body is not None else None)
-        elif dot and kind == "team":
-            _put(self._teams, thing_id, TeamSnapshot.model_validate_json(body) if body is not None else None)
-        else:
+        if not self._holders.apply(name, body):
             self._apply_key(name, body)
 
     def _apply_key(self, key_id: str, body: bytes | None) -> None:
@@ -72,14 +65,6 @@ class Keys:
             self._by_digest[bytes.fromhex(secret.sha256)] = (key, secret.expires_at)
         self._digests[key_id] = tuple(bytes.fromhex(secret.sha256) for secret in snapshot.secrets)
 
-    def user_limits(self, user_id: str | None) -> Limits | None:
-        """What a user may use over all keys; None: no limit of that kind."""
-        return self._users.get(user_id) if user_id is not None else None
-
-    def team_limits(self, team_id: str | None) -> Limits | None:
-        """What a team may use over all keys; None: no limit of that kind."""
-        return self._teams.get(team_id) if team_id is not None else None
-
     def find(self, secret: bytes, at: datetime) -> ApiKey | None:
         """The key that a secret belongs to, if it counts at an instant."""
         found = self._by_digest.get(hashlib.sha256(secret).digest())
@@ -89,16 +74,9 @@ class Keys:
         return key if key.is_valid(at, expires_at) and self._may_call(key) else None
 
     def _may_call(self, key: ApiKey) -> bool:
-        user = self._users.get(key.user_id) if key.user_id is not None else None
-        team = self._teams.get(key.team_id) if key.team_id is not None else None
+        user = self._holders.users.get(key.user_id) if key.user_id is not None else None
+        team = self._holders.teams.get(key.team_id) if key.team_id is not None else None
         return (user is None or user.enabled) and (team is None or team.enabled)
-
-
-def _put(table: dict[str, T], thing_id: str, thing: T | None) -> None:
-    if thing is None:
-        table.pop(thing_id, None)
-    else:
-        table[thing_id] = thing
 
 
 def _compile(snapshot: KeySnapshot) -> ApiKey:
