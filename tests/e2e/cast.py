@@ -11,7 +11,7 @@ from machine import Machine
 
 PASSWORD = "a long password of the cast"
 BILL = "day,model,amount_usd\n2026-11-01,gpt-4,1\n"
-_PUBLIC = {"model_id", "sync_id", "provider_type", "tier", "item_id"}
+_PUBLIC = {"model_id", "sync_id", "provider_type", "tier", "item_id", "rerating_id"}
 
 
 @dataclass
@@ -120,6 +120,7 @@ async def _give(cast: Cast) -> None:
         "provider_type": "perplexity",
         "tier": "trial",
         "item_id": "1",
+        "rerating_id": "00000000-0000-7000-8000-000000000000",
         "reconciliation_id": await _reconciliation(cast),
     }
     for what in ("key_id", "budget_id", "credential_id", "team_id", "provider_id", "alias_id"):
