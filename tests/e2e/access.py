@@ -24,6 +24,7 @@ MANAGED: Mapping[str, str] = {
     "GET /api/budgets/{budget_id}/explain": "401 200 404 200 401",
     "GET /api/v1/billing/statements": "401 200 200 200 401",
     "POST /api/v1/billing/reconciliations": "401 403 403 422 401",
+    "POST /api/v1/billing/reconciliations/fetch": "401 403 403 422 401",
     "GET /api/v1/billing/reconciliations": "401 403 403 200 401",
     "GET /api/v1/billing/reconciliations/{reconciliation_id}": "401 403 403 200 401",
     "POST /api/v1/billing/reconciliations/{reconciliation_id}/accept": "401 403 403 200 401",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 import redis
 from common.servers.ports import free_port
-from machine import Machine, read_run, tollgate
+from machine import GIVEN_HOME, Machine, read_run, tollgate
 from node_clients import NodeProject, install
 
 _REFUSED = re.compile(r"Permissions Violation|Publish Violation|Subscription Violation|NOPERM|permission denied", re.I)
@@ -20,7 +21,10 @@ _SERVERS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "CACHE_REDIS_URL")
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a running stack: started by `tollgate up`, stopped by `tollgate down`."""
+    """The folder of a running stack: started by `tollgate up`, stopped by `tollgate down`; or one that runs already."""
+    if given := os.environ.get(GIVEN_HOME):
+        yield Path(given)
+        return
     folder = tmp_path_factory.mktemp("tollgate")
     # Own servers always: the stories kill them.
     own = dict.fromkeys(_SERVERS, "")

@@ -22,6 +22,8 @@ from typing import Any
 import httpx2
 
 PATIENCE_SECONDS = 30.0
+GIVEN_HOME = "TOLLGATE_STORIES_HOME"
+"""Names the folder of a stack that runs already: stories use it instead of one of their own."""
 GPT_4_INPUT = Decimal(30) / 1_000_000
 GPT_4_OUTPUT = Decimal(60) / 1_000_000
 
