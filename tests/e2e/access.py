@@ -110,6 +110,8 @@ MANAGED: Mapping[str, str] = {
     "POST /api/auth/oidc/link": "401 422 422 422 401",
     "DELETE /api/auth/oidc/link": "401 404 404 404 401",
     "POST /api/auth/oidc/backchannel-logout": "422 422 422 422 422",
+    "GET /v1/organization/costs": "401 403 403 400 401",
+    "GET /v1/organization/usage/completions": "401 403 403 400 401",
     "POST /api/auth/oidc/logout": "401 200 200 200 401",
     "POST /api/auth/logout": "401 204 204 204 401",
 }
