@@ -11,6 +11,7 @@ import pytest
 from machine import Machine
 
 MODELS = {
+    "openai": "o3-pro",  # which is called by the Responses API
     "anthropic": "claude-sonnet-4-5",
     "google": "gemini-2.5-flash",
     "cohere": "command-a",

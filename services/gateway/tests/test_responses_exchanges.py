@@ -23,6 +23,7 @@ from exchange_checks import (
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.languages import RELAYED
 from gateway.providers.wires.responses import decode_error, decode_response, decode_usage, encode_request
+from gateway.providers.wires.responses.compaction import COMPACTION
 from hypothesis import given
 from hypothesis import strategies as st
 from native import CREATED, told
@@ -250,6 +251,20 @@ def _usage(response: dict[str, Any]) -> Usage:
     usage = decode_response(json.dumps(response).encode(), OPENAI, CREATED, "asked").usage
     assert usage is not None
     return usage
+
+
+def test_compactions_pass_and_are_counted() -> None:
+    report = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}
+    by_hand = {"id": "resp_1", "object": "response.compaction", "created_at": 7, "output": [], "usage": report}
+    for compacted in (by_hand, *(one.response for one in native_exchanges("/responses/compact"))):
+        body = json.dumps(compacted).encode()
+        answer = COMPACTION.decode(body, {}, OPENAI, "gpt-5")
+        assert answer.body is body
+        assert answer.usage is not None
+        assert answer.usage.total_tokens == compacted["usage"]["total_tokens"]
+    for broken in (b"{}", b"[]", b"{", b'{"error":{"code":"server_error","message":"oh"}}'):
+        with pytest.raises(ProviderFailed):
+            COMPACTION.decode(broken, {}, OPENAI, "gpt-5")
 
 
 @pytest.mark.parametrize(

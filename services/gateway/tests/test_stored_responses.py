@@ -120,6 +120,20 @@ async def test_input_tokens_are_counted_for_nothing(stack: Stack, client: openai
     assert await stack.events(0) == []
 
 
+async def test_a_conversation_is_compacted_by_who_keeps_it(stack: Stack, client: openai.AsyncOpenAI) -> None:
+    first = await client.responses.create(model="gpt-4", input="My boat is called Petrel.")
+    short = await client.responses.compact(model="gpt-4", previous_response_id=first.id)
+    assert (short.object, [item.type for item in short.output]) == ("response.compaction", ["compaction"])
+    back: Any = [item.model_dump(exclude_none=True) for item in short.output]
+    asked = [*back, {"role": "user", "content": "Count to 3"}]
+    assert (await client.responses.create(model="gpt-4", input=asked)).output_text == "1, 2, 3"
+    events = await stack.events(3)
+    assert (events[1].operation, events[1].usage.total_tokens) == ("compaction", short.usage.total_tokens)
+    with pytest.raises(openai.BadRequestError, match="compact"):
+        await client.responses.compact(model=await add(stack, "anthropic"), input="Hi")
+    assert await stack.held() == 0
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/v1/responses/resp_none", 404), ("GET", "/v1/responses/a/b", 404), ("PUT", "/v1/responses/x", 405),

@@ -144,6 +144,9 @@ class App:
         elif inner == "/responses":
             self._let_in(method, client)
             await self.responses.make(client)
+        elif inner == "/responses/compact":
+            self._let_in(method, client)
+            await self.responses.compact(client)
         elif inner == "/responses/input_tokens":
             self._let_in(method, client)
             await self.responses.count_tokens(client)

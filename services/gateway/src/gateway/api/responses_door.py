@@ -56,6 +56,18 @@ class ResponsesDoor:
         client.pass_through(partial(BeforeEnd, work=keep))
         await doors.run(call, "/v1/responses")
 
+    async def compact(self, client: Client) -> None:
+        """`POST /v1/responses/compact`: by a provider that has this API."""
+        doors = self.doors
+        began = doors.clock.monotonic()
+        key = doors.identify(client)
+        asked = parse_responses(await client.body(doors.max_body_bytes, _BODY_SECONDS), is_counted_only=True)
+        asked, place = await self.conversations.gone_on(asked, key.id)
+        call = await doors.begin(client, key, asked.to_compact().request, began)
+        if place is not None:
+            call.plan = kept_at(call.plan, place)
+        await doors.run(call, "/v1/responses/compact")
+
     async def count_tokens(self, client: Client) -> None:
         """`POST /v1/responses/input_tokens`: the provider's own count where it speaks this API, else an estimate."""
         doors = self.doors

@@ -23,6 +23,7 @@ from gateway.providers.wires.cohere import rerank as cohere_rerank
 from gateway.providers.wires.gemini import embeddings as gemini_embeddings
 from gateway.providers.wires.openai import embeddings as openai_embeddings
 from gateway.providers.wires.openai import passing, transcriptions
+from gateway.providers.wires.responses import compaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ SPEECH = Operation("speech", "speech", "speech", MappingProxyType({"openai": pas
 TRANSCRIPTIONS = Operation(
     "transcriptions", "transcriptions", "transcription", MappingProxyType({"openai": transcriptions.TRANSCRIPTIONS})
 )
+COMPACTION = Operation("compaction", "compaction", "chat", MappingProxyType({"openai": compaction.COMPACTION}))
 TRANSLATIONS = Operation(
     "translations", "translations of speech", "translation", MappingProxyType({"openai": transcriptions.TRANSLATIONS})
 )

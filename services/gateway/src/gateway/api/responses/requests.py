@@ -16,6 +16,7 @@ from gateway.api.chat import ChatRequest, invalid, read_json
 from gateway.api.responses.translation import as_chat
 from gateway.api.sizes import Said, Size
 from gateway.providers.errors import ProviderFailed
+from gateway.providers.operations import COMPACTION
 from gateway.providers.wire import Members
 from gateway.shapes import Refusal
 
@@ -24,6 +25,8 @@ _NULL = (b"", b"null")
 _PICTURE, _FILE, _REFERENCE = "input_image", "input_file", "item_reference"
 _ELSEWHERE = ("background", "conversation", "prompt")
 _MOST_ITEMS = 4096
+_COMPACTED_TOKENS = 32_768
+"""More than a conversation is compacted to."""
 
 
 class _Part(msgspec.Struct):
@@ -107,6 +110,13 @@ class ResponsesAsked:
             self.request, members=members, text_bytes=length, attachments=count, is_open=is_open
         )
         return replace(self, request=request, previous=None, references=())
+
+    def to_compact(self) -> ResponsesAsked:
+        """The same request, asking for its conversation made short."""
+        request = msgspec.structs.replace(
+            self.request, operation=COMPACTION, dialect="openai", streamed=False, output_tokens=_COMPACTED_TOKENS
+        )
+        return replace(self, request=request)
 
     def after(self, tokens: int) -> ResponsesAsked:
         """The same request after a conversation of so many tokens that its provider keeps."""

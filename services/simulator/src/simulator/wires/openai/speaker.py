@@ -34,8 +34,9 @@ class OpenAISpeaker:
     def call(self, rest: str, headers: dict[bytes, bytes]) -> Wire | None:
         if rest == "/chat/completions":
             return self._chat
-        if rest == RESPONSES and self._row.responses != "none":
-            return ResponsesWire(self._chat, self._shelf, stores=self._row.responses == "stored")
+        if rest in (RESPONSES, f"{RESPONSES}/compact") and self._row.responses != "none":
+            stores = self._row.responses == "stored"
+            return ResponsesWire(self._chat, self._shelf, stores=stores, compacts=rest != RESPONSES)
         if rest == "/completions":
             return CompletionWire(self._chat)
         return BesideChat(self._chat, rest, OPERATIONS[rest]) if rest in OPERATIONS else None

@@ -14,7 +14,7 @@ from simulator.streams import StreamScript
 from simulator.turns import Turn
 from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 from simulator.wires.responses.answers import ResponseWriter
-from simulator.wires.responses.requests import Asked, Heard, decoded, heard, prompt_in
+from simulator.wires.responses.requests import ENCRYPTED, Asked, Heard, decoded, heard, prompt_in
 from simulator.wires.responses.shelf import Kept, Shelf
 
 PATH = "/responses"
@@ -26,10 +26,11 @@ class ResponsesWire:
     needs_key: bool
     kept_as = ""
 
-    def __init__(self, chat: Wire, shelf: Shelf, *, stores: bool) -> None:
+    def __init__(self, chat: Wire, shelf: Shelf, *, stores: bool, compacts: bool = False) -> None:
         self._chat = chat
         self._shelf = shelf
         self._stores = stores
+        self._compacts = compacts
         self._asked = Asked(model="")
         self._heard = Heard([], set())
         self.provider = chat.provider
@@ -50,6 +51,8 @@ class ResponsesWire:
 
     def whole(self, answer: Answer, model: str, created: int, directives: Directives) -> bytes:
         told = self._writer(answer, model, created).whole(directives)
+        if self._compacts:
+            return msgspec.json.encode(_compacted(told))
         self._keep(told)
         return msgspec.json.encode(told)
 
@@ -83,6 +86,17 @@ class ResponsesWire:
         turn = Turn("assistant", "\n".join(texts), calls=tuple(item["name"] for item in calls))
         known = self._heard.calls | {item["call_id"] for item in calls}
         self._shelf.put(Kept(told, self._asked.items, (*self._heard.turns, turn), frozenset(known)))
+
+
+def _compacted(told: dict[str, Any]) -> dict[str, Any]:
+    """The conversation in a form that only the provider could read."""
+    item = {
+        "id": told["id"].replace("resp_", "cmp_"),
+        "type": "compaction",
+        "encrypted_content": ENCRYPTED + told["id"],
+    }
+    kept = {name: told[name] for name in ("id", "created_at", "usage")}
+    return {**kept, "object": "response.compaction", "output": [item]}
 
 
 def stored(shelf: Shelf, method: str, rest: str) -> bytes:
