@@ -11,6 +11,8 @@ import re
 import time
 from dataclasses import dataclass
 
+from common.readings import PLAIN
+
 from .journals import ClientCall
 
 _PATIENCE_SECONDS = 90.0
@@ -63,6 +65,7 @@ async def place(order: Order, secret: str, key_id: str, gateways: list[tuple[str
         streamed=order.streamed,
         wanted_tokens=order.tokens,
         began_at=time.time(),
+        least=(len(order.body()) + PLAIN.added_tokens, order.max_tokens or 1),
     )
     for turn in range(2 * len(gateways)):
         seen.gateway, port = gateways[(order.gateway + turn) % len(gateways)]

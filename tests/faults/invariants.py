@@ -154,8 +154,10 @@ def i4_never_overspent(evidence: Evidence) -> list[str]:
 def i4_no_false_refusal(evidence: Evidence) -> list[str]:
     """Refused for the budget only if spent + held + bound may have passed it at some moment of the call.
 
-    What was held for long is in the samples; a hold may come and go between two of them, so every call that ran at the
-    same time is taken to have held the most that any call of its key did.
+    Who is told not to come again is refused for what is spent alone, which only grows: that it left too little for this
+    very call is seen to the nano-dollar. Who is told to come again is refused for what others hold. What was held for
+    long is in the samples; a hold may come and go between two of them, so every call that ran at the same time is taken
+    to have held the most that any call of its key did.
     """
     bounds: dict[str, int] = defaultdict(int)
     for event in evidence.events:
@@ -168,11 +170,27 @@ def i4_no_false_refusal(evidence: Evidence) -> list[str]:
         if key.budget_nano is None:
             found.append(f"call {call.number} was refused for a budget that its key does not have")
             continue
+        if call.retry_after is None:
+            found += _refused_for_good(evidence, call, key.budget_nano)
+            continue
         most = _most_counted(evidence, call)
         beside = bounds[key.id] * (1 + _others_running(evidence, call))
         if most is not None and most + beside <= key.budget_nano:
             found.append(f"call {call.number} was refused at {most} + at most {beside} of {key.budget_nano} nano-USD")
     return found
+
+
+def _refused_for_good(evidence: Evidence, call: ClientCall, limit: int) -> list[str]:
+    """What is wrong with a refusal that time will not cure, by what had been spent when it came."""
+    event = next((event for event in evidence.events if event.key_id == call.key_id), None)
+    if event is None:
+        return []
+    needed = int((call.least[0] * event.input_price + call.least[1] * event.output_price) * NANO)
+    until = call.ended_at + CLOCK_TOLERANCE_SECONDS
+    spent = max((s.spent for s in evidence.samples if s.key_id == call.key_id and s.at <= until), default=None)
+    if spent is None or spent + needed > limit:
+        return []
+    return [f"call {call.number} was refused for good at {spent} spent + {needed} needed of {limit} nano-USD"]
 
 
 def _others_running(evidence: Evidence, call: ClientCall) -> int:

@@ -43,6 +43,9 @@ class ClientCall:
     markers: set[str] = field(default_factory=set)
     retry_after: str | None = None
     reason: str | None = None
+    least: tuple[int, int] = (0, 0)
+    """Input and output tokens that it has to be let in for: its bytes and what a model is told besides; its maximum, or
+    one where it names none."""
 
 
 @dataclass(frozen=True)

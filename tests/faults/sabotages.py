@@ -142,8 +142,8 @@ SABOTAGES = (
         "the reaper settles and tells nobody",
         "gateway killed",
         f"{_GATEWAY}/reaper.py",
-        "        await self._recorder.make_safe(",
-        "        len(",
+        "        await self._recorder.make_safe(*told)\n",
+        "",
     ),
     Sabotage(
         "the reaper never looks",
@@ -151,6 +151,20 @@ SABOTAGES = (
         f"{_GATEWAY}/reaper.py",
         "        for hold in abandoned:\n            await self._tell(hold)\n",
         "",
+    ),
+    Sabotage(
+        "nobody settles again",
+        "gateway killed",
+        f"{_GATEWAY}/waiting.py",
+        "            await settle_again(line, limiter)\n",
+        "            pass\n",
+    ),
+    Sabotage(
+        "a budget ends before its end",
+        "a thousand on a dollar",
+        f"{_LIMITS}/admit.lua",
+        "    if unspent < least then",
+        "    if unspent < least * 20 then",
     ),
     Sabotage(
         "an estimate is never corrected",

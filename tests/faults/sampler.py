@@ -1,4 +1,4 @@
-"""Looks at the counters in Redis every few milliseconds: spent + held must never pass a limit, not for a moment.
+"""Looks at the counters in Redis every millisecond or two: spent + held must never pass a limit, not for a moment.
 
 One script reads all counters of all budgets in one step, as admission does. Only what changed is kept.
 """
@@ -28,7 +28,7 @@ return found
 class Sampler:
     """Samples until cancelled; `samples` holds what was seen, `looks` how often it looked."""
 
-    def __init__(self, url: str, month: str, limits: Sequence[tuple[str, int]], pause_seconds: float = 0.003) -> None:
+    def __init__(self, url: str, month: str, limits: Sequence[tuple[str, int]], pause_seconds: float = 0.001) -> None:
         self._client = redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
         self._limits = limits
         self._pause_seconds = pause_seconds

@@ -103,6 +103,14 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
         "I4r",
         {"calls": [CALL, replace(CALL, status=402, is_complete=False, request_id="q")]},
     ),
+    "a refusal that comes too early to be for good": (
+        "I4r",
+        {"calls": [CALL, replace(CALL, status=402, is_complete=False, request_id="q", least=(60, 20))]},
+    ),
+    "a refusal with room left, to be tried again": (
+        "I4r",
+        {"calls": [CALL, replace(CALL, status=402, is_complete=False, request_id="q", retry_after="1")]},
+    ),
     "a refusal without a budget": (
         "I4r",
         {"keys": {"k": KeyTerms("k", "s")}, "calls": [CALL, replace(CALL, status=402, is_complete=False)]},
@@ -184,9 +192,15 @@ def test_a_call_admitted_before_a_cut_may_still_reach_the_provider() -> None:
     assert "I11" not in broken(replace(SOUND, disturbances=[cut]))
 
 
+def test_a_refusal_for_good_is_right_when_what_is_spent_leaves_too_little() -> None:
+    refused = replace(CALL, status=402, is_complete=False, request_id="q", least=(180, 1))
+    assert "I4r" not in broken(replace(SOUND, calls=[CALL, refused]))
+    assert "I4r" in broken(replace(SOUND, calls=[CALL, replace(refused, least=(178, 0))]))
+
+
 def test_a_refusal_is_right_when_all_that_is_left_is_held() -> None:
     held = [*SAMPLES, Sample(AT + 0.5, "k", NANO, 8 * NANO, 10 * NANO, True)]
-    refused = replace(CALL, status=402, is_complete=False, request_id="q")
+    refused = replace(CALL, status=402, is_complete=False, request_id="q", retry_after="1")
     assert "I4r" not in broken(replace(SOUND, samples=sorted(held, key=lambda s: s.at), calls=[CALL, refused]))
 
 
