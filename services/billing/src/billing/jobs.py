@@ -4,15 +4,17 @@ the counters are right."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
 from common.clock import Clock
+from common.money import NANO
 from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.exceptions import RedisError
 
-from billing.domain.audit import Findings
+from billing.domain.audit import Adrift, Findings
 from billing.flows import Billing
 
 log = structlog.get_logger()
@@ -23,6 +25,7 @@ _SWEEP_SECONDS = 60.0
 _ASK_SECONDS = 1.0
 _CLOSE_SECONDS = 600.0
 _AUDIT_SHARE = 0.05
+_MOST_SHOWN = 20
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
 
 
@@ -35,6 +38,15 @@ class JobMetrics:
         )
         self.audits = Counter("tollgate_billing_audits", "Audits that were made", registry=registry)
         self.audit_seconds = Gauge("tollgate_billing_audit_seconds", "Seconds the last audit took", registry=registry)
+        self.adrift = Gauge(
+            "tollgate_billing_counters_adrift", "Counters whose cost in Redis stays off the books", registry=registry
+        )
+        self.drift_usd = Gauge(
+            "tollgate_billing_counter_drift_usd",
+            "US dollars by which Redis is ahead of the books (negative: behind), of the counters that are off most",
+            ["counter"],
+            registry=registry,
+        )
         self.pending = Gauge("tollgate_billing_pending_events", "Usage events not delivered yet", registry=registry)
         self.unacknowledged = Gauge(
             "tollgate_billing_unacknowledged_events", "Usage events delivered, not booked yet", registry=registry
@@ -135,12 +147,20 @@ class Auditor:
         self._metrics.violations.labels("stream_is_booked").set(await self._billing.gap_audit.look())
         for provider_type, ratio in (await self._billing.reconciling.known_drifts()).items():
             self._metrics.bill_drift.labels(provider_type).set(ratio)
+        self._show_drift(await self._billing.drift_audit.look())
         findings = await self._billing.audit()
         self._metrics.audits.inc()
         for rule, count in findings.violations.items():
             self._metrics.violations.labels(rule).set(count)
         if any(findings.violations.values()):
             _report(findings)
+
+    def _show_drift(self, adrift: Sequence[Adrift]) -> None:
+        self._metrics.adrift.set(len(adrift))
+        self._metrics.drift_usd.clear()
+        for one in adrift[:_MOST_SHOWN]:
+            self._metrics.drift_usd.labels(one.counter.name).set(one.nano / NANO)
+            log.warning("counter_adrift", counter=one.counter.name, nano_usd=one.nano)
 
 
 class AdmissionKeeper:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing.domain.charges import Month
+from billing.domain.counters import Counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,14 @@ class MonthOff:
     month: Month
     booked: Decimal
     counted: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Adrift:
+    """A counter whose `cost:` in Redis is ahead of the books by so many nano-USD (negative: behind), and stays so."""
+
+    counter: Counter
+    nano: int
 
 
 @dataclass(frozen=True, slots=True)

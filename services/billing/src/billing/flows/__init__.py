@@ -18,6 +18,7 @@ from billing.domain.views import LedgerFilter, LedgerLine, MonthlySummary, Summa
 from billing.flows.admission import Admission
 from billing.flows.booking import Books
 from billing.flows.budgets import Budgets
+from billing.flows.drift import DriftAudit
 from billing.flows.dry_runs import DryRuns
 from billing.flows.gap_audit import GapAudit
 from billing.flows.known import Known
@@ -53,6 +54,7 @@ class Billing:
         self.budgets = Budgets(pool, counters, self.others, clock)
         self.dry_runs = DryRuns(pool, counters, known, clock)
         self.statements = Statements(pool, clock)
+        self.drift_audit = DriftAudit(pool, counters, clock)
         self.gap_audit = GapAudit(pool, jetstream, clock)
         self.reconciling = Reconciling(pool, known, bills, clock)
         self.rerating = Rerating(pool, known, self.others, clock)
