@@ -54,7 +54,8 @@ class Usage:
         return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
     def as_openai(self) -> dict[str, Any]:
-        """The `usage` object of OpenAI's chat completions."""
+        """The `usage` object of OpenAI's chat completions; tokens written to a cache stand there where there are any."""
+        written = self.cache_write_5m_tokens + self.cache_write_1h_tokens
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
@@ -62,6 +63,7 @@ class Usage:
             "prompt_tokens_details": {
                 "cached_tokens": self.cached_input_tokens,
                 "audio_tokens": self.audio_input_tokens,
+                **({"cache_write_tokens": written} if written else {}),
             },
             "completion_tokens_details": {
                 "reasoning_tokens": self.reasoning_tokens,
