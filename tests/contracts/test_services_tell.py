@@ -11,6 +11,7 @@ from billing.domain.counting import Counted
 from billing.flows import messages as billing_messages
 from billing.store.totals import Total
 from catalog_sync.flows.transactions import audited
+from common.actors import Actor
 from common.contracts.topology import STREAMS
 from common.postgres.outbox import Message
 from keyvault.domain.credentials import Credential
@@ -88,9 +89,10 @@ def test_reminders_of_keys_and_credentials_are_told_without_a_secret() -> None:
 
 
 def test_an_admins_act_in_the_catalog_is_told() -> None:
-    message = audited("u1", "alias.created", "alias/my-gpt4", NOW, deployments="openai/gpt-4o")
+    message = audited(Actor("u1", "203.0.113.7"), "alias.created", "alias/my-gpt4", NOW, deployments="openai/gpt-4o")
     content = told([message], "audit.recorded.v1", "audit.recorded.catalog-sync")
-    assert (content["actor"], content["detail"]) == ("u1", {"deployments": "openai/gpt-4o"})
+    assert (content["actor"], content["origin"]) == ("u1", "203.0.113.7")
+    assert content["detail"] == {"deployments": "openai/gpt-4o"}
 
 
 def test_a_threshold_that_was_reached_is_told_under_the_same_id_however_often() -> None:

@@ -16,6 +16,7 @@ from billing.domain.reading import Reader
 from billing.domain.rerating import Tallied, rerated
 from billing.flows.known import Known
 from billing.flows.rerating import Period, PeriodUnclear, RatesChanged
+from common.actors import Actor
 from common.contracts.snapshots import ModelSnapshot, PriceSnapshot, TierSnapshot
 from common.pricing import Price, cost
 from common.usage import TOKEN_BUCKETS
@@ -201,7 +202,7 @@ async def test_a_rerating_is_shown_with_nothing_written_and_booked_once(journeys
     assert (shown.seen, shown.calls, shown.unpriced) == (7, 5, 1)  # r0 used nothing; gpt-4o has no price now
     assert {place.account for place, _ in shown.places} == {"customer:key-0", "customer:key-1"}
 
-    booked = await journeys.billing.rerating.book("root", OCTOBER, shown.id)
+    booked = await journeys.billing.rerating.book(Actor("root"), OCTOBER, shown.id)
     now = await owed(journeys)
     expected = (
         sum(Decimal(1000 * n) * Decimal("2.5") + Decimal(10 * n) * Decimal("10.125") for n in (1, 3, 5)) / 1_000_000
@@ -213,7 +214,7 @@ async def test_a_rerating_is_shown_with_nothing_written_and_booked_once(journeys
     other = await journeys.pool.fetchval("SELECT total - settled FROM counters WHERE scope = 'key:key-1'")
     assert other == now["customer:key-1"] - before["customer:key-1"], "settlement's part stays; the rest is billing's"
 
-    again = await journeys.billing.rerating.book("somebody else", OCTOBER, shown.id)
+    again = await journeys.billing.rerating.book(Actor("somebody else"), OCTOBER, shown.id)
     assert (again, await owed(journeys)) == (booked, now)
     assert (await journeys.billing.rerating.show(OCTOBER)).calls == 0
     assert [one.id for one in await journeys.billing.rerating.page(None, 10)] == [shown.id]
@@ -224,12 +225,12 @@ async def test_what_is_not_what_was_shown_is_not_booked(journeys: Any, usage_eve
     before, shown = await owed(journeys), await journeys.billing.rerating.show(OCTOBER)
     told(journeys.known, model(price("righter", "2", "8")))
     with pytest.raises(RatesChanged):
-        await journeys.billing.rerating.book("root", OCTOBER, shown.id)
+        await journeys.billing.rerating.book(Actor("root"), OCTOBER, shown.id)
     assert await owed(journeys) == before
     nothing = Period(date(2026, 1, 1), date(2026, 1, 1))
     empty = await journeys.billing.rerating.show(nothing)
     with pytest.raises(RatesChanged):
-        await journeys.billing.rerating.book("root", nothing, empty.id)
+        await journeys.billing.rerating.book(Actor("root"), nothing, empty.id)
     with pytest.raises(PeriodUnclear):
         await journeys.billing.rerating.show(Period(date(2026, 10, 2), date(2026, 10, 1)))
 
@@ -252,7 +253,7 @@ async def test_a_closed_statement_stays_and_the_next_one_has_the_correction(
     assert await journeys.billing.statements.close_due() == Month(2026, 10)
     closed = await journeys.billing.statements.page(Month(2026, 10), None, None, 50)
     shown = await journeys.billing.rerating.show(OCTOBER)
-    await journeys.billing.rerating.book("root", OCTOBER, shown.id)
+    await journeys.billing.rerating.book(Actor("root"), OCTOBER, shown.id)
     assert await journeys.billing.statements.page(Month(2026, 10), None, None, 50) == closed
     stated = await journeys.pool.fetch(
         "SELECT DISTINCT kind, year, month, stated_year, stated_month FROM ledger_entries WHERE stated_year IS NOT NULL"
@@ -264,7 +265,7 @@ async def test_a_closed_statement_stays_and_the_next_one_has_the_correction(
 async def test_a_rebuild_keeps_what_was_rerated(journeys: Any, usage_event: MakeEvent, rebuilt: Rebuild) -> None:
     await calls_of_october(journeys, usage_event)
     shown = await journeys.billing.rerating.show(OCTOBER)
-    await journeys.billing.rerating.book("root", OCTOBER, shown.id)
+    await journeys.billing.rerating.book(Actor("root"), OCTOBER, shown.id)
     before = await owed(journeys)
     await rebuilt()
     assert await owed(journeys) == before

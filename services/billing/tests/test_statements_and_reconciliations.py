@@ -13,6 +13,7 @@ import pytest
 from billing.domain.bills import BillUnreadable
 from billing.domain.charges import Month
 from billing.flows.reconciling import NothingToAccept
+from common.actors import Actor
 
 MakeEvent = Callable[..., Any]
 Eventually = Callable[..., Awaitable[Any]]
@@ -112,12 +113,12 @@ async def test_accepted_drift_is_one_correction_and_is_booked_once(journeys: Any
     await journeys.book([usage_event(cost="2", attempts=tried), usage_event(cost="1", operator_cost="0.25")])
     await journeys.book([usage_event(cost="9", simulated=True), usage_event(cost="9", billable=False)])
     reconciling = journeys.billing.reconciling
-    made, rows = await reconciling.upload("root", "openai", "csv", bill("2.78"), with_simulated=False)
+    made, rows = await reconciling.upload(Actor("root"), "openai", "csv", bill("2.78"), with_simulated=False)
     assert (made.booked, made.drift, made.is_alarming, made.rows_off) == (Decimal("2.75"), Decimal("0.03"), True, 1)
     assert [(row.model, row.booked) for row in rows] == [("gpt-4", Decimal("2.75"))]
-    await reconciling.accept("root", made.id)
+    await reconciling.accept(Actor("root"), made.id)
     with pytest.raises(NothingToAccept):
-        await reconciling.accept("root", made.id)
+        await reconciling.accept(Actor("root"), made.id)
     lines = await journeys.pool.fetch("SELECT account, amount FROM ledger_entries WHERE kind = 'reconciliation'")
     assert {row["account"]: row["amount"] for row in lines} == {
         "operator:reconciliation": Decimal("0.03"),
@@ -130,15 +131,15 @@ async def test_accepted_drift_is_one_correction_and_is_booked_once(journeys: Any
 
 async def test_a_bill_that_agrees_has_nothing_to_accept(journeys: Any, usage_event: MakeEvent) -> None:
     await journeys.book([usage_event(cost="2")])
-    made, _ = await journeys.billing.reconciling.upload("root", "openai", "csv", bill("2"), with_simulated=False)
+    made, _ = await journeys.billing.reconciling.upload(Actor("root"), "openai", "csv", bill("2"), with_simulated=False)
     assert (made.drift, made.is_alarming, made.rows_off) == (0, False, 0)
     with pytest.raises(NothingToAccept):
-        await journeys.billing.reconciling.accept("root", made.id)
+        await journeys.billing.reconciling.accept(Actor("root"), made.id)
 
 
 async def test_what_is_no_bill_leaves_nothing_behind(journeys: Any) -> None:
     with pytest.raises(BillUnreadable):
-        await journeys.billing.reconciling.upload("root", "openai", "csv", "nonsense", with_simulated=False)
+        await journeys.billing.reconciling.upload(Actor("root"), "openai", "csv", "nonsense", with_simulated=False)
     assert await journeys.pool.fetchval("SELECT count(*) FROM reconciliations") == 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, cast
@@ -19,6 +19,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import Request
 
+from common.actors import Actor
 from common.contracts.snapshots import (
     AccountTier,
     Role,
@@ -33,6 +34,7 @@ AUDIENCE = "tollgate"
 ALGORITHM = "EdDSA"
 COOKIE = "session_token"
 _MAX_TOKEN_BYTES = 4096
+_MAX_ORIGIN_CHARACTERS = 64
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "same-site", "none"})
 
@@ -46,11 +48,18 @@ class Caller:
     tier: AccountTier
     token_id: str
     expires_at: datetime
+    origin: str | None = None
+    """The address that the request comes from."""
 
     @property
     def is_admin(self) -> bool:
         """May see and change what is everybody's."""
         return self.role == "admin"
+
+    @property
+    def actor(self) -> Actor:
+        """The same, for the audit trail."""
+        return Actor(self.user_id, self.origin)
 
 
 class Sessions:
@@ -123,7 +132,14 @@ async def current_caller(request: Request) -> Caller:
     if by_cookie:
         check_origin(request)
     sessions: Sessions = request.app.state.sessions
-    return sessions.verify(token)
+    return replace(sessions.verify(token), origin=origin_of(request))
+
+
+def origin_of(request: Request) -> str | None:
+    """The address that a request comes from, as the proxy next to us saw it (the gateway's edge)."""
+    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    origin = forwarded or (request.client.host if request.client else None)
+    return origin[:_MAX_ORIGIN_CHARACTERS] if origin else None
 
 
 async def current_admin(request: Request) -> Caller:

@@ -57,4 +57,4 @@ def visible_user(caller: Caller) -> str | None:
 
 def setter_of(caller: Caller) -> Setter:
     """Who calls, as the rules of budgets take them."""
-    return Setter(caller.user_id, caller.is_admin)
+    return Setter(caller.user_id, caller.is_admin, caller.origin)

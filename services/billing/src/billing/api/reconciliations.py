@@ -87,7 +87,7 @@ class ReconciliationItem(BaseModel):
 async def upload_bill(body: UploadedBill, billing: Flows, caller: SignedAdmin) -> ReconciliationItem:
     """Hold a bill against the ledger, by provider, model and day. A drift of more than 1 % is alarming."""
     made, rows = await billing.reconciling.upload(
-        caller.user_id, body.provider_type, body.format, body.content, with_simulated=body.include_simulated
+        caller.actor, body.provider_type, body.format, body.content, with_simulated=body.include_simulated
     )
     return _item(made, rows)
 
@@ -96,7 +96,7 @@ async def upload_bill(body: UploadedBill, billing: Flows, caller: SignedAdmin) -
 async def fetch_bill(body: AskedBill, billing: Flows, caller: SignedAdmin) -> ReconciliationItem:
     """Ask a provider for its bill, with the operator's admin key, and hold it against the ledger like one that is given."""
     made, rows = await billing.reconciling.fetch(
-        caller.user_id, body.provider_type, body.format, body.first_day, body.last_day
+        caller.actor, body.provider_type, body.format, body.first_day, body.last_day
     )
     return _item(made, rows)
 
@@ -122,7 +122,7 @@ async def show_reconciliation(
 @router.post("/{reconciliation_id}/accept")
 async def accept_drift(reconciliation_id: ReconciliationId, billing: Flows, caller: SignedAdmin) -> ReconciliationItem:
     """Book the drift as one correction."""
-    return _item(await billing.reconciling.accept(caller.user_id, reconciliation_id))
+    return _item(await billing.reconciling.accept(caller.actor, reconciliation_id))
 
 
 def _item(found: Reconciliation, rows: Sequence[MatchedRow] | None = None) -> ReconciliationItem:

@@ -83,7 +83,7 @@ async def show_rerating(body: AskedPeriod, billing: Flows, caller: SignedAdmin) 
 async def book_rerating(rerating_id: ReratingId, body: AskedPeriod, billing: Flows, caller: SignedAdmin) -> RerateItem:
     """Book what was shown under this id, as corrections; 409 when it would be something else by now. The same id again
     books nothing."""
-    booked = await billing.rerating.book(caller.user_id, body.to_period(), rerating_id)
+    booked = await billing.rerating.book(caller.actor, body.to_period(), rerating_id)
     return _booked(booked, _rows(booked.places))
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from common.actors import Actor
 from common.budgets import GLOBAL_SCOPE, key_scope, team_scope, user_scope
 from common.contracts.snapshots import BudgetSnapshot
 from common.errors import Forbidden, NotFound, Unprocessable
@@ -46,6 +47,12 @@ class Setter:
 
     user_id: str
     is_admin: bool
+    origin: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The same, for the audit trail."""
+        return Actor(self.user_id, self.origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Budgets:
             if budget.id == asked.id and target.owner_user_id is not None:
                 await _refuse_too_many(connection, target.owner_user_id)
             total = await _count(connection, budget, now)
-            last = await outbox.add(connection, [messages.budget_set(budget)])
+            last = await outbox.add(connection, [messages.budget_set(budget), _act(by, asked, budget)])
             reached = [(budget, total, percent) for percent in budget.reached(total.counted.total)]
             last = max(last, await tell_reached(connection, reached, now))
         self._others.changed([total])
@@ -148,7 +148,8 @@ class Budgets:
                 raise BudgetNotFound("no such budget")
             refuse_change(by, budget)
             await budgets.remove(connection, budget_id)
-            return await outbox.add(connection, [messages.budget_ended(budget_id)])
+            act = messages.audited(by.actor, "budget.removed", budget_id, self._clock.now())
+            return await outbox.add(connection, [messages.budget_ended(budget_id), act])
 
     async def _standings(
         self, found: Sequence[Budget], counted: dict[Counter, Counted], now: datetime
@@ -166,6 +167,18 @@ class Budgets:
         except (RedisError, OSError, TimeoutError):
             return [None] * len(counters)
         return [Decimal(nano) / NANO for nano in amounts]
+
+
+def _act(by: Setter, asked: Budget, budget: Budget) -> outbox.Message:
+    action = "budget.created" if budget.id == asked.id else "budget.changed"
+    target = budget.target
+    detail = {
+        "scope": target.counter_scope,
+        "period": budget.span.kind,
+        "mode": budget.mode,
+        "limit": str(budget.limit),
+    }
+    return messages.audited(by.actor, action, budget.id, asked.updated_at, **detail)
 
 
 async def _count(connection: Connection, budget: Budget, now: datetime) -> Total:

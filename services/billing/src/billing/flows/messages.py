@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from common.contracts.billing import (
     BILL_RECONCILED,
@@ -13,6 +14,7 @@ from common.contracts.billing import (
 from common.contracts.topology import BUDGETS_BUCKET
 from common.ids import derived_id
 from common.money import Money
+from common.postgres import audit
 from common.postgres.outbox import Message, event, removal, snapshot
 
 from billing.domain.budgets import Budget
@@ -20,6 +22,9 @@ from billing.store.reconciliations import Reconciliation
 from billing.store.totals import Total
 
 SOURCE = "/billing"
+
+audited = partial(audit.audited, "billing")
+"""The audit row of an act: actor, action, subject, when, and what else is known of it."""
 
 
 def budget_set(budget: Budget) -> Message:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
+from common.actors import Actor
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
 from common.ids import derived_id, uuid7
@@ -60,7 +61,7 @@ class Reconciling:
         self._clock = clock
 
     async def upload(
-        self, by: str, provider_type: str, form: Format, text: str, *, with_simulated: bool
+        self, by: Actor, provider_type: str, form: Format, text: str, *, with_simulated: bool
     ) -> tuple[Reconciliation, Sequence[MatchedRow]]:
         """Hold a bill against the ledger; BillUnreadable when it is none."""
         bill = bills.read_bill(form, text)
@@ -68,7 +69,7 @@ class Reconciling:
         return await self._hold_against(by, provider_type, form, bill, days, with_simulated=with_simulated)
 
     async def fetch(
-        self, by: str, provider_type: str, form: Format | None, first: date, last: date
+        self, by: Actor, provider_type: str, form: Format | None, first: date, last: date
     ) -> tuple[Reconciliation, Sequence[MatchedRow]]:
         """Ask a provider for its bill of some days, and hold it against what the ledger owes for these. What the simulator
         bills is held against what it answered, too. NoSuchBill, DaysUnclear, SourceUnreadable, BillUnreadable."""
@@ -95,7 +96,7 @@ class Reconciling:
         return {one.provider_type: 0.0 if one.accepted_at else _share(one) for one in found}
 
     async def _hold_against(
-        self, by: str, provider_type: str, form: Format, bill: Sequence[BillRow], days: tuple[date, date], *,
+        self, by: Actor, provider_type: str, form: Format, bill: Sequence[BillRow], days: tuple[date, date], *,
         with_simulated: bool,
     ) -> tuple[Reconciliation, Sequence[MatchedRow]]:  # fmt: skip
         now = self._clock.now()
@@ -107,10 +108,11 @@ class Reconciling:
             rows_off = sum(row.is_off for row in matched.rows)
             made = Reconciliation(
                 uuid7(), provider_type, form, *days, matched.billed, matched.booked, matched.drift_ratio,
-                matched.is_alarming, rows_off, by, now,
+                matched.is_alarming, rows_off, by.id, now,
             )  # fmt: skip
             await reconciliations.insert(connection, made, matched.rows)
-            await outbox.add(connection, [messages.reconciled(made, now)])
+            act = messages.audited(by, "bill.reconciled", made.id, now, provider=provider_type, format=form)
+            await outbox.add(connection, [messages.reconciled(made, now), act])
         if made.is_alarming:
             log.error("bill_differs", provider=provider_type, drift_usd=str(Money(made.drift)), rows_off=rows_off)
         return made, matched.rows
@@ -128,7 +130,7 @@ class Reconciling:
                 raise ReconciliationNotFound("no such reconciliation")
             return found, await reconciliations.rows_of(connection, reconciliation_id)
 
-    async def accept(self, by: str, reconciliation_id: str) -> Reconciliation:
+    async def accept(self, by: Actor, reconciliation_id: str) -> Reconciliation:
         """Book a drift as one correction; NothingToAccept when that was done, or there is none."""
         now = self._clock.now()
         async with self._pool.acquire() as connection, connection.transaction():
@@ -139,9 +141,10 @@ class Reconciling:
             if found.accepted_at is not None or not found.drift:
                 raise NothingToAccept("this drift was accepted already" if found.accepted_at else "there is no drift")
             await entries.append(connection, _correction(found), now, present.closed)
-            await reconciliations.accept(connection, found.id, by, now)
-            accepted = replace(found, accepted_by=by, accepted_at=now)
-            await outbox.add(connection, [messages.reconciled(accepted, now)])
+            await reconciliations.accept(connection, found.id, by.id, now)
+            accepted = replace(found, accepted_by=by.id, accepted_at=now)
+            act = messages.audited(by, "drift.accepted", found.id, now, drift_usd=str(Money(found.drift)))
+            await outbox.add(connection, [messages.reconciled(accepted, now), act])
         return accepted
 
     def _own_name(self, provider_type: str, name: str) -> str:

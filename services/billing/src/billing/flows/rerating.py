@@ -12,15 +12,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 import structlog
+from common.actors import Actor
 from common.clock import Clock
 from common.errors import Conflict, Unprocessable
 from common.ids import derived_id
+from common.postgres import outbox
 from common.postgres.pool import Connection, Pool
 from common.pricing import Price, in_force
 
 from billing.domain import ledger
 from billing.domain.charges import Change, Charge
 from billing.domain.rerating import Difference, Place, PriceAt, Tallied, rerated
+from billing.flows import messages
 from billing.flows.changing import Changing
 from billing.flows.known import Known
 from billing.flows.others import Others
@@ -88,7 +91,7 @@ class Rerating:
         ):
             return _shown(await _tally(connection, asked, price_at))
 
-    async def book(self, by: str, period: Period, rerating_id: str) -> Booked:
+    async def book(self, by: Actor, period: Period, rerating_id: str) -> Booked:
         """Book what was shown under this id; what was booked, if it was before. RatesChanged when it would be another."""
         asked, price_at = self._asked(period), self._prices(period)
         now = self._clock.now()
@@ -114,11 +117,13 @@ class Rerating:
             shown = _shown(tallied)
             booked = Booked(
                 rerating_id, period.first_day, period.last_day, period.provider_type, period.model, shown.calls,
-                shown.total.before, shown.total.after, shown.places, by, now,
+                shown.total.before, shown.total.after, shown.places, by.id, now,
             )  # fmt: skip
             await reratings.insert(connection, booked)
+            act = messages.audited(by, "calls.rerated", rerating_id, now, calls=str(booked.calls))
+            await outbox.add(connection, [act])
         self._others.changed(changed)
-        log.warning("calls_rerated", rerating=rerating_id, calls=booked.calls, by=by)
+        log.warning("calls_rerated", rerating=rerating_id, calls=booked.calls, by=by.id)
         return booked
 
     async def page(self, before: datetime | None, limit: int) -> list[Booked]:

@@ -109,7 +109,7 @@ async def list_aliases(catalog: Catalog, limit: Limit = 50, cursor: Cursor = Non
 @router.post("", status_code=201, response_model=AliasEntry)
 async def add_alias(body: AliasDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Add an alias."""
-    alias, last = await catalog.add_alias(admin.user_id, body.fill)
+    alias, last = await catalog.add_alias(admin.actor, body.fill)
     return _json(alias, 201, await told(relay, last))
 
 
@@ -122,14 +122,14 @@ async def show_alias(alias_id: str, catalog: Catalog) -> AliasEntry:
 @router.patch("/{alias_id}", response_model=AliasEntry)
 async def change_alias(alias_id: str, body: AliasPatch, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Change an alias."""
-    alias, last = await catalog.change_alias(admin.user_id, alias_id, body.edit)
+    alias, last = await catalog.change_alias(admin.actor, alias_id, body.edit)
     return _json(alias, 200, await told(relay, last))
 
 
 @router.delete("/{alias_id}", status_code=204)
 async def remove_alias(alias_id: str, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Remove an alias."""
-    last = await catalog.remove_alias(admin.user_id, alias_id)
+    last = await catalog.remove_alias(admin.actor, alias_id)
     return Response(status_code=204, headers=await told(relay, last))
 
 

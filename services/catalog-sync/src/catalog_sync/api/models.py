@@ -58,7 +58,7 @@ async def add_model(body: ModelDraft, catalog: Catalog, relay: Telling, admin: A
     """Add a model that no source lists."""
     if body.has_half_a_price:
         raise Unprocessable("cost_per_1m_input and cost_per_1m_output go together: give both or neither")
-    entry, last = await catalog.add_model(admin.user_id, body.provider, body.to_facts(), body.to_rates())
+    entry, last = await catalog.add_model(admin.actor, body.provider, body.to_facts(), body.to_rates())
     return _json(ModelEntry.of(entry), 201, await told(relay, last))
 
 
@@ -67,7 +67,7 @@ async def sync_models(
     catalog: Catalog, relay: Telling, admin: Admin, source: Annotated[str, Query(max_length=128)] = _DEFAULT_SOURCE
 ) -> Response:
     """Read a source now and take in what it lists."""
-    sync, last = await catalog.sync(source, admin.user_id)
+    sync, last = await catalog.sync(source, admin.actor)
     return _json(SyncEntry.of(sync), 200, await told(relay, last))
 
 
@@ -124,7 +124,7 @@ async def show_model(request: Request, catalog: Catalog, model_id: str) -> Respo
 @router.patch("/{model_id}", response_model=ModelEntry)
 async def change_model(model_id: str, body: ModelPatch, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Allow or forbid calls of a model."""
-    entry, last = await catalog.enable_model(admin.user_id, model_id, body.enabled)
+    entry, last = await catalog.enable_model(admin.actor, model_id, body.enabled)
     return _json(ModelEntry.of(entry), 200, await told(relay, last))
 
 

@@ -123,7 +123,7 @@ async def list_providers(catalog: Catalog, limit: Limit = 50, cursor: Cursor = N
 @router.post("", status_code=201, response_model=ProviderEntry)
 async def add_provider(body: ProviderDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Add an instance."""
-    provider, last = await catalog.add_provider(admin.user_id, body.fill)
+    provider, last = await catalog.add_provider(admin.actor, body.fill)
     return _json(provider, 201, await told(relay, last))
 
 
@@ -138,14 +138,14 @@ async def change_provider(
     provider_id: str, body: ProviderPatch, catalog: Catalog, relay: Telling, admin: Admin
 ) -> Response:
     """Change an instance."""
-    provider, last = await catalog.change_provider(admin.user_id, provider_id, body.edit)
+    provider, last = await catalog.change_provider(admin.actor, provider_id, body.edit)
     return _json(provider, 200, await told(relay, last))
 
 
 @router.delete("/{provider_id}", status_code=204)
 async def remove_provider(provider_id: str, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Remove an instance that is no default and that nothing leads to."""
-    last = await catalog.remove_provider(admin.user_id, provider_id)
+    last = await catalog.remove_provider(admin.actor, provider_id)
     return Response(status_code=204, headers=await told(relay, last))
 
 

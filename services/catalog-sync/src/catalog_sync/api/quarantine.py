@@ -97,26 +97,26 @@ async def list_quarantine(
 @router.post("/quarantine/{item_id}/accept", response_model=HeldEntry)
 async def accept_held(item_id: str, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Take over what a source says."""
-    item, last = await catalog.accept(admin.user_id, item_id)
+    item, last = await catalog.accept(admin.actor, item_id)
     return JSONResponse(HeldEntry.of(item).model_dump(mode="json"), 200, await told(relay, last))
 
 
 @router.post("/quarantine/{item_id}/refuse", response_model=HeldEntry)
 async def refuse_held(item_id: str, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Leave everything as it is."""
-    item, last = await catalog.refuse(admin.user_id, item_id)
+    item, last = await catalog.refuse(admin.actor, item_id)
     return JSONResponse(HeldEntry.of(item).model_dump(mode="json"), 200, await told(relay, last))
 
 
 @router.post("/{model_id}/prices", status_code=201, response_model=PriceEntry)
 async def set_price(model_id: str, body: PriceDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Give a model a further dated price; none is ever edited."""
-    row, last = await catalog.set_price(admin.user_id, model_id, body.to_rates(), body.starts_at, body.pinned)
+    row, last = await catalog.set_price(admin.actor, model_id, body.to_rates(), body.starts_at, body.pinned)
     return JSONResponse(PriceEntry.of(row).model_dump(mode="json"), 201, await told(relay, last))
 
 
 @router.delete("/{model_id}/pin", status_code=204)
 async def unpin_price(model_id: str, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Let sources change a model's price again."""
-    last = await catalog.unpin_price(admin.user_id, model_id)
+    last = await catalog.unpin_price(admin.actor, model_id)
     return Response(status_code=204, headers=await told(relay, last))

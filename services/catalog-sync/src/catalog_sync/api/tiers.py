@@ -53,6 +53,6 @@ async def show_tier(tier: str, catalog: Catalog) -> TierEntry:
 @router.patch("/{tier}", response_model=TierEntry)
 async def change_tier(tier: AccountTier, body: TierDraft, catalog: Catalog, relay: Telling, admin: Admin) -> Response:
     """Give a tier another rule, which replaces the whole one before."""
-    rule, last = await catalog.change_tier(admin.user_id, tier, body.allowed)
+    rule, last = await catalog.change_tier(admin.actor, tier, body.allowed)
     entry = TierEntry.model_validate(rule).model_dump(mode="json")
     return JSONResponse(entry, 200, await told(relay, last))

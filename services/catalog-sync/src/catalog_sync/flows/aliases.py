@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from common.actors import Actor
 from common.contracts.topology import CATALOG_BUCKET
 from common.errors import NotFound
 from common.ids import uuid7
@@ -32,7 +33,7 @@ class AliasFlows(Transactions):
         async with self._reading() as connection:
             return await _found(connection, alias_id)
 
-    async def add_alias(self, actor: str, make: Edit) -> tuple[Alias, int]:
+    async def add_alias(self, actor: Actor, make: Edit) -> tuple[Alias, int]:
         """Add an alias: `make` fills in an empty one. NameTaken, NotServed."""
         now = self._clock.now()
         alias = make(Alias(uuid7(), "", (), now, now))
@@ -44,7 +45,7 @@ class AliasFlows(Transactions):
             told = [_told(alias), audited(actor, "alias.created", alias.id, now, alias=alias.alias)]
             return alias, await add(connection, told)
 
-    async def change_alias(self, actor: str, alias_id: str, edit: Edit) -> tuple[Alias, int]:
+    async def change_alias(self, actor: Actor, alias_id: str, edit: Edit) -> tuple[Alias, int]:
         """Change an alias. NotFound, NameTaken, NotServed."""
         now = self._clock.now()
         async with self._writing() as connection:
@@ -60,7 +61,7 @@ class AliasFlows(Transactions):
             told = [_told(alias), audited(actor, "alias.updated", alias.id, now, alias=alias.alias)]
             return alias, await add(connection, told)
 
-    async def remove_alias(self, actor: str, alias_id: str) -> int:
+    async def remove_alias(self, actor: Actor, alias_id: str) -> int:
         """Remove an alias; NotFound."""
         async with self._writing() as connection:
             alias = await _found(connection, alias_id)

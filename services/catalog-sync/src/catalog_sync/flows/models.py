@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+from common.actors import Actor
 from common.errors import NotFound
 from common.postgres.outbox import add
 from common.postgres.pool import Connection
@@ -70,7 +71,7 @@ class ModelFlows(Transactions):
             return await prices.page_of_prices(connection, model_id, before_id, limit)
 
     async def add_model(
-        self, actor: str, provider: str, facts: Facts, rates: dict[str, Decimal] | None
+        self, actor: Actor, provider: str, facts: Facts, rates: dict[str, Decimal] | None
     ) -> tuple[ListedEntry, int]:
         """Add a model of our own at a provider (type or instance name). UnknownProviderType, NameTaken."""
         now = self._clock.now()
@@ -85,7 +86,7 @@ class ModelFlows(Transactions):
             last = await add(connection, [*told_of(priced), upserted(model, now), act])
             return await _entry(connection, model.id, now), last
 
-    async def enable_model(self, actor: str, model_id: str, enabled: bool) -> tuple[ListedEntry, int]:
+    async def enable_model(self, actor: Actor, model_id: str, enabled: bool) -> tuple[ListedEntry, int]:
         """Allow or forbid calls of a model; NotFound."""
         now = self._clock.now()
         async with self._writing() as connection:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from common.actors import Actor
 from common.errors import NotFound
 from common.postgres.outbox import add
 from common.postgres.pool import Connection
@@ -27,7 +28,7 @@ class PriceFlows(Transactions):
     """Prices by hand. None is ever edited: correcting the past is a row that starts there."""
 
     async def set_price(
-        self, actor: str, model_id: str, rates: Mapping[str, Decimal], starts_at: datetime | None, is_pinned: bool
+        self, actor: Actor, model_id: str, rates: Mapping[str, Decimal], starts_at: datetime | None, is_pinned: bool
     ) -> tuple[PriceRow, int]:
         """Give a model a price from an instant on (None: now; for its first price: always). NotFound."""
         now = self._clock.now()
@@ -38,14 +39,14 @@ class PriceFlows(Transactions):
             source = PINNED if is_pinned else ADMIN
             await prices.insert_prices(connection, [(model.id, price)], source, now)
             if is_pinned:
-                await readings.pin(connection, model.id, actor, now)
+                await readings.pin(connection, model.id, actor.id, now)
             action = "price.pinned" if is_pinned else "price.set"
             told = [*told_of(PricedModel(model, (*held, price))), price_changed(model, price, source, now)]
             last = await add(connection, [*told, audited(actor, action, model.id, now, version=price.version)])
             [row] = await prices.page_of_prices(connection, model.id, None, 1)
             return row, last
 
-    async def unpin_price(self, actor: str, model_id: str) -> int:
+    async def unpin_price(self, actor: Actor, model_id: str) -> int:
         """Let sources change the price again: what they last agreed on holds from now on. NotFound without a pin."""
         now = self._clock.now()
         async with self._writing() as connection:

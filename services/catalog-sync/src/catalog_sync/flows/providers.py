@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from common.actors import Actor
 from common.contracts.topology import CATALOG_BUCKET
 from common.errors import Conflict, NotFound
 from common.ids import uuid7
@@ -49,7 +50,7 @@ class ProviderFlows(Transactions):
         async with self._reading() as connection:
             return await _found(connection, provider_id)
 
-    async def add_provider(self, actor: str, make: Callable[[Provider], Provider]) -> tuple[Provider, int]:
+    async def add_provider(self, actor: Actor, make: Callable[[Provider], Provider]) -> tuple[Provider, int]:
         """Add an instance: `make` fills in an empty one. UnknownProviderType, WrongConfiguration, NameTaken."""
         now = self._clock.now()
         provider = check_provider(make(Provider(uuid7(), "", "", "", now, now)))
@@ -59,7 +60,7 @@ class ProviderFlows(Transactions):
             told = [_told(provider), audited(actor, "provider.created", provider.id, now, name=provider.name)]
             return provider, await add(connection, told)
 
-    async def change_provider(self, actor: str, provider_id: str, edit: Edit) -> tuple[Provider, int]:
+    async def change_provider(self, actor: Actor, provider_id: str, edit: Edit) -> tuple[Provider, int]:
         """Change an instance. NotFound, WrongConfiguration, NameTaken; a default one keeps its name (Conflict)."""
         now = self._clock.now()
         async with self._writing() as connection:
@@ -71,7 +72,7 @@ class ProviderFlows(Transactions):
             told = [_told(provider), audited(actor, "provider.updated", provider.id, now, name=provider.name)]
             return provider, await add(connection, told)
 
-    async def remove_provider(self, actor: str, provider_id: str) -> int:
+    async def remove_provider(self, actor: Actor, provider_id: str) -> int:
         """Remove an instance that is no default and that no alias leads to. NotFound, InUse."""
         async with self._writing() as connection:
             provider = await _found(connection, provider_id)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from common.actors import Actor
 from common.errors import Conflict, NotFound
 from common.postgres.outbox import Message, add
 from common.postgres.pool import Connection
@@ -47,7 +48,7 @@ class QuarantineFlows(Transactions):
         async with self._reading() as connection:
             return await readings.page_of_quarantine(connection, state, source, reason, before, limit)
 
-    async def accept(self, actor: str, item_id: str) -> tuple[HeldItem, int]:
+    async def accept(self, actor: Actor, item_id: str) -> tuple[HeldItem, int]:
         """Take it over: a price holds from now on, models are gone. NotFound, AlreadyDecided, Pinned."""
         now = self._clock.now()
         async with self._writing() as connection:
@@ -56,7 +57,7 @@ class QuarantineFlows(Transactions):
             told = await taken(connection, item, now)
             return await _decided(connection, item, "accepted", actor, now, told)
 
-    async def refuse(self, actor: str, item_id: str) -> tuple[HeldItem, int]:
+    async def refuse(self, actor: Actor, item_id: str) -> tuple[HeldItem, int]:
         """Leave everything as it is; the same thing said again is refused already. NotFound, AlreadyDecided."""
         now = self._clock.now()
         async with self._writing() as connection:
@@ -74,12 +75,12 @@ async def _open_item(connection: Connection, item_id: str) -> HeldItem:
 
 
 async def _decided(
-    connection: Connection, item: HeldItem, state: str, actor: str, now: datetime, told: list[Message]
+    connection: Connection, item: HeldItem, state: str, actor: Actor, now: datetime, told: list[Message]
 ) -> tuple[HeldItem, int]:
-    await readings.decide(connection, item.id, state, actor, now)
+    await readings.decide(connection, item.id, state, actor.id, now)
     act = audited(actor, f"quarantine.{state}", item.id, now, source=item.source, reason=item.reason)
     last = await add(connection, [*told, act])
-    return replace(item, state=state, decided_by=actor, decided_at=now), last
+    return replace(item, state=state, decided_by=actor.id, decided_at=now), last
 
 
 async def _take_price(connection: Connection, item: HeldItem, now: datetime) -> list[Message]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import structlog
+from common.actors import Actor
 from common.clock import Clock
 from common.contracts.topology import CATALOG_BUCKET
 from common.errors import BadRequest, NotFound
@@ -62,7 +63,7 @@ class SyncFlows(Transactions):
         self._own_lists = own_lists
         self._one_at_a_time = asyncio.Lock()  # so that waiting syncs do not hold all connections
 
-    async def sync(self, source_name: str, actor: str | None = None) -> tuple[Sync, int]:
+    async def sync(self, source_name: str, actor: Actor | None = None) -> tuple[Sync, int]:
         """Make our models of a source what it lists, and record that; a source that cannot be read changes nothing
         (the record's `error` says why). UnknownSource."""
         source = await self._source(source_name)
@@ -142,7 +143,7 @@ class SyncFlows(Transactions):
             return await syncs.page_of_seen(connection, after, limit)
 
     async def _apply(
-        self, source: Source, started_at: datetime, sourced: Sequence[SourcedModel], actor: str | None
+        self, source: Source, started_at: datetime, sourced: Sequence[SourcedModel], actor: Actor | None
     ) -> tuple[Sync, int]:
         async with self._writing() as connection:
             now, name = self._clock.now(), source.name

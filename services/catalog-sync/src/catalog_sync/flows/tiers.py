@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.actors import Actor
 from common.contracts.snapshots import AccountTier
 from common.contracts.topology import CATALOG_BUCKET
 from common.errors import NotFound
@@ -43,7 +44,7 @@ class TierFlows(Transactions):
                 return rule
         raise NotFound("no such tier")
 
-    async def change_tier(self, actor: str, tier: AccountTier, allowed: Sequence[str]) -> tuple[TierRule, int]:
+    async def change_tier(self, actor: Actor, tier: AccountTier, allowed: Sequence[str]) -> tuple[TierRule, int]:
         """Give a tier another rule. WrongPattern."""
         rule = TierRule(tier, check_patterns(allowed, PROVIDERS), self._clock.now())
         async with self._writing() as connection:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from functools import partial
 
 from common.clock import Clock
-from common.contracts.changes import AUDIT_RECORDED, AuditRecorded
-from common.ids import uuid7
-from common.postgres.outbox import Message, event
+from common.postgres import audit
 from common.postgres.pool import Connection, Pool
 
 from catalog_sync.metrics import SyncMetrics
@@ -52,7 +50,5 @@ class Transactions:
             yield connection
 
 
-def audited(actor: str, action: str, subject: str, at: datetime, **detail: str) -> Message:
-    """The audit row of an admin's act."""
-    recorded = AuditRecorded(actor=actor, action=action, subject=subject, at=at, detail=detail)
-    return event(f"audit.recorded.{SERVICE}", AUDIT_RECORDED, uuid7(), at, SOURCE, recorded)
+audited = partial(audit.audited, SERVICE)
+"""The audit row of an admin's act: actor, action, subject, when, and what else is known of it."""

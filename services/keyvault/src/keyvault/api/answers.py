@@ -22,7 +22,6 @@ from keyvault.metrics import KeyvaultMetrics
 
 PENDING_HEADER = "x-tollgate-pending"
 _PUBLISHED_SECONDS = 1.0
-_MAX_ORIGIN_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,6 @@ def keyvault_of(request: Request) -> Keyvault:
     return services_of(request).keyvault
 
 
-def origin_of(request: Request) -> str | None:
-    """The address that a request comes from, as the proxy next to us saw it (the gateway's edge)."""
-    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    origin = forwarded or (request.client.host if request.client else None)
-    return origin[:_MAX_ORIGIN_CHARACTERS] if origin else None
-
-
 def id_position(cursor: str | None) -> str | None:
     """The id at which a page begins; BadRequest for a cursor that is not ours."""
     position = decode_cursor(cursor, 1)
@@ -79,18 +71,18 @@ def id_position(cursor: str | None) -> str | None:
     return position[0]
 
 
-def _actor(request: Request, caller: Caller) -> Actor:
-    return Actor(caller.user_id, caller.is_admin, origin_of(request))
+def _actor(caller: Caller) -> Actor:
+    return Actor(caller.user_id, caller.is_admin, caller.origin)
 
 
-def user_actor(request: Request, caller: Annotated[Caller, Depends(current_caller)]) -> Actor:
+def user_actor(caller: Annotated[Caller, Depends(current_caller)]) -> Actor:
     """FastAPI dependency: whoever is signed in."""
-    return _actor(request, caller)
+    return _actor(caller)
 
 
-def admin_actor(request: Request, caller: Annotated[Caller, Depends(current_admin)]) -> Actor:
+def admin_actor(caller: Annotated[Caller, Depends(current_admin)]) -> Actor:
     """FastAPI dependency: an admin who is signed in."""
-    return _actor(request, caller)
+    return _actor(caller)
 
 
 Journeys = Annotated[Keyvault, Depends(keyvault_of)]

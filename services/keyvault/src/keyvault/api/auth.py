@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from common.contracts.snapshots import AccountTier, Role
 from common.errors import TollgateError
-from common.http.sessions import COOKIE, Caller, check_origin, current_caller
+from common.http.sessions import COOKIE, Caller, check_origin, current_caller, origin_of
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, origin_of, services_of
+from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, services_of
 from keyvault.domain.accounts import MAX_EMAIL_CHARACTERS, MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS
 from keyvault.domain.tokens import SESSION_SECONDS, Session
 

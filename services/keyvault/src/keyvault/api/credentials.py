@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from common.errors import Unauthorized
+from common.http.sessions import origin_of
 from common.secret import Secret
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from keyvault.api.answers import Asked, Journeys, PathId, origin_of, services_of
+from keyvault.api.answers import Asked, Journeys, PathId, services_of
 from keyvault.flows.deliveries import RecipientService
 
 router = APIRouter(prefix="/internal/v1/credentials", include_in_schema=False)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from common.errors import BadRequest, TollgateError, Unauthorized
-from common.http.sessions import COOKIE, Caller, current_caller
+from common.http.sessions import COOKIE, Caller, current_caller, origin_of
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
-from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, origin_of, services_of
+from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, services_of
 from keyvault.api.auth import clear_session_cookie, is_local, set_session_cookie
 from keyvault.domain.login_intents import INTENT_SECONDS, MAX_RETURN_CHARACTERS
 from keyvault.domain.oidc import MAX_TOKEN_CHARACTERS
