@@ -131,7 +131,9 @@ def test_what_openai_reports_comes_back_as_it_was(prompt: int, completion: int, 
         pytest.param(
             {"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8), id="no completion, as of embeddings"
         ),
-        pytest.param(told(9, 12, 0), Usage(input_tokens=9, output_tokens=12, anomalous=True), id="a total that lags behind"),
+        pytest.param(
+            told(9, 12, 0), Usage(input_tokens=9, output_tokens=12, anomalous=True), id="a total that lags behind"
+        ),
         pytest.param({}, None, id="no report"),
         pytest.param({"prompt_tokens": "9"}, None, id="no numbers"),
     ],
