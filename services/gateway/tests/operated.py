@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,4 +32,15 @@ async def add_model(stack: Stack, provider: str, name: str, rates: Mapping[str, 
     await stack.put("catalog", f"model.{provider}-{name.replace(':', '-')}", model)
     await stack.put("credentials", secret.id, secret)
     await stack.is_callable(f"{provider}/{name}")
+    if provider == "custom":  # another test may have played it itself, elsewhere
+        await _is_simulated(stack, f"{provider}/{name}")
     return f"{provider}/{name}"
+
+
+async def _is_simulated(stack: Stack, model: str) -> None:
+    """Wait until the gateway has heard that the simulator plays a provider."""
+    for _ in range(40):
+        if "x-tollgate-simulated" in (await stack.chat(model=model)).headers:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the simulator does not play {model}")

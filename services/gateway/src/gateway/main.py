@@ -52,6 +52,7 @@ from gateway.mirrors.budgets import Budgets
 from gateway.mirrors.catalog import Catalog
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.keys import Keys
+from gateway.patience import Patience
 from gateway.pipeline import Pipeline
 from gateway.publisher import Publisher
 from gateway.reaper import Reaper
@@ -164,6 +165,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         return all(mirror.ready.is_set() for mirror in mirrors.values())
 
     planner = Planner(catalog, credentials, settings.simulator_url)
+    patience = Patience(clock)
     doors = Doors(
         keys=keys,
         terms=TermsBook(keys, budgets),
@@ -172,6 +174,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         calls=cached,
         asides=asides,
         health=health,
+        patience=patience,
         recorder=recorder,
         counts=counts,
         writer=writer,
@@ -222,6 +225,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     tasks.start("credentials", credentials.run())
     tasks.start("leases", leases.run())
     tasks.start("reaper", reaper.run())
+    tasks.start("patience", patience.run())
     tasks.start("waiting", bring_back(redis, journal, recorder, limiter))
     try:
         yield app

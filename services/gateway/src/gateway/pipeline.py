@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.budgets import is_attempt_scope
 from common.clock import Clock
 from common.money import plain
 from common.pricing import Price
@@ -25,7 +24,7 @@ from gateway.api.sizes import texts_of
 from gateway.cache.answers import Answer
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, settlement_of
 from gateway.leases import Leases
-from gateway.limits.answers import limit_headers, refusal_of, refused_headers
+from gateway.limits.answers import is_of_place, limit_headers, refusal_of, refused_headers
 from gateway.limits.limiter import Admitted, Limiter, Refused
 from gateway.limits.redis import RedisAway
 from gateway.limits.tokenizers import Tokenizers
@@ -34,6 +33,7 @@ from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Outgoing, StreamDecoder
 from gateway.routing.health import Health
 from gateway.routing.plan import Deployment
+from gateway.routing.tries import Tries
 from gateway.running import Running
 from gateway.shapes import ErrorAnswer, Refusal, failure_answer, refusal_answer, usage_event
 from gateway.upstream.attempt import failure_of, open_attempt
@@ -83,12 +83,13 @@ class Pipeline:
     async def _run(self, call: Running) -> None:
         failure: ProviderFailed | None = None
         refused: Refused | None = None
-        for deployment in call.plan.deployments:
-            if failure is not None and not self.health.may_retry():
-                break
+        tries = Tries(call.plan.deployments, self.health)
+        while (deployment := tries.following(failure)) is not None:
+            if tries.pause_seconds:
+                await asyncio.sleep(tries.pause_seconds)
             admitted = await self._admit(call, deployment)
             if isinstance(admitted, Refused):
-                if _is_of_place(refused := admitted):
+                if is_of_place(refused := admitted):
                     continue
                 break
             try:
@@ -248,7 +249,8 @@ class Pipeline:
     async def _start_stream(self, call: Running) -> None:
         call.has_started = True
         call.log.ttft_ms = self._elapsed_ms(call)
-        await call.client.start_stream(call.answer_headers())
+        if not call.client.status:  # nobody had to be kept waiting
+            await call.client.start_stream(call.answer_headers())
 
     # --- after the provider ----------------------------------------------------------------------------------------
 
@@ -324,7 +326,7 @@ class Pipeline:
         await self._end_with(call, answer)
 
     async def _end_with(self, call: Running, answer: ErrorAnswer) -> None:
-        if call.has_started:
+        if call.client.status:
             await call.client.fail(answer)
         else:
             call.client.extra_headers.extend(call.answer_headers())
@@ -377,11 +379,6 @@ class Pipeline:
 
     def _elapsed_ms(self, call: Running) -> int:
         return int((self.clock.monotonic() - call.began) * 1000)
-
-
-def _is_of_place(refused: Refused) -> bool:
-    """Whether only the budget of a provider or model refuses, so that another deployment may still do."""
-    return refused.budget is not None and is_attempt_scope(refused.budget.scope)
 
 
 def _refusal(call: Running, refused: Refused) -> Refusal:

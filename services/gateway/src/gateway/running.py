@@ -57,6 +57,8 @@ class Running:
     deployment: Deployment | None = None
     decoder: StreamDecoder | None = None
     has_started: bool = False
+    spoken_at: float = 0.0
+    """When something was last said to keep a client waiting, by the monotonic clock."""
     counted_off: int = 0
     """By how much fewer its tokens are than its bytes, at the present deployment, where they were counted."""
     served: list[Header] = field(default_factory=list)

@@ -187,6 +187,10 @@ class Client:
             events = self._voice.events(events)
         return self._send({"type": "http.response.body", "body": events, "more_body": True})
 
+    def comment(self) -> Awaitable[None]:
+        """Send a line of a stream that says nothing, in any dialect."""
+        return self._send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
+
     async def end(self, events: bytes = b"") -> None:
         """Send the last part of a stream."""
         await self.end_with(events if self._voice is None else self._voice.end(events))

@@ -28,6 +28,7 @@ from gateway.counts import Counts
 from gateway.limits.terms import TermsBook
 from gateway.metering import CallLog, Recorder, encode_rejected
 from gateway.mirrors.keys import ApiKey, Keys
+from gateway.patience import Patience
 from gateway.routing.choice import ordered
 from gateway.routing.health import Health
 from gateway.routing.personal import CREDENTIAL_HEADER, PersonalPlans
@@ -92,6 +93,7 @@ class Doors:
     clock: Clock
     source: str
     health: Health
+    patience: Patience
     max_body_bytes: int
     _second: int = 0
     _rejections: int = 0
@@ -226,9 +228,12 @@ class Doors:
 
     async def run(self, call: Running, route: str) -> None:
         """Answer a call."""
+        if call.request.streamed:
+            self.patience.begin(call)
         try:
             await self.calls.run(call)
         finally:
+            self.patience.end(call)
             self._ended(call, route)
 
     def _ended(self, call: Running, route: str) -> None:

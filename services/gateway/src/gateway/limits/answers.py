@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from common.budgets import is_attempt_scope
+
 from gateway.limits.limiter import Admitted, Refused
 from gateway.shapes import Header, Refusal, duration
 
 _WINDOW_MS = 60_000
+
+
+def is_of_place(refused: Refused) -> bool:
+    """Whether only the budget of a provider or model refuses, so that another deployment may still do."""
+    return refused.budget is not None and is_attempt_scope(refused.budget.scope)
 
 
 def refusal_of(refused: Refused) -> Refusal:

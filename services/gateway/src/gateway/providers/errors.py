@@ -26,13 +26,15 @@ FailureClass = Literal[
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
-    """The consequences of a class of failure. `client_status` None: the provider's own status goes through."""
+    """The consequences of a class of failure. `client_status` None: the provider's own status goes through. `passes_soon`:
+    the same deployment may answer a moment later."""
 
     falls_back: bool
     cools_down: bool
     client_status: int | None
     reason: str
     may_have_cost: bool = False
+    passes_soon: bool = False
 
 
 FAILURES: Mapping[FailureClass, FailureRow] = MappingProxyType(
@@ -42,9 +44,9 @@ FAILURES: Mapping[FailureClass, FailureRow] = MappingProxyType(
         "not_found": FailureRow(True, False, None, "provider_rejected"),
         "auth": FailureRow(True, True, 502, "provider_auth_failed"),
         "rate_limited": FailureRow(True, True, 429, "provider_rate_limited"),
-        "unavailable": FailureRow(True, True, 502, "provider_error"),
+        "unavailable": FailureRow(True, True, 502, "provider_error", passes_soon=True),
         "timeout": FailureRow(True, True, 504, "provider_timeout", may_have_cost=True),
-        "unreachable": FailureRow(True, True, 502, "provider_error"),
+        "unreachable": FailureRow(True, True, 502, "provider_error", passes_soon=True),
         "broken": FailureRow(True, True, 502, "provider_error", may_have_cost=True),
     }
 )
