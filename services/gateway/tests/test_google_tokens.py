@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from common.clock import SystemClock
 from common.contracts.snapshots import CredentialSnapshot
 from common.secret import Secret, seal
 from common.testing.serving import eventually
 from gateway.mirrors.credentials import Credentials
 from gateway.mirrors.usable import Credential, NoSecret
+from gateway.upstream.client import ClientLimits, UpstreamClient
+from gateway.upstream.google import GoogleTokens
 from gateway_stack import Stack
 from test_native_calls import add
 
@@ -34,6 +37,12 @@ async def test_an_account_that_is_refused_makes_its_own_provider_unavailable_alo
     await stack.put("credentials", refused.id, refused)
     assert (await stack.chat("Say hello!")).status_code == 200
     assert (await stack.http.get("/readyz")).status_code == 200
+
+
+async def test_a_provider_that_nobody_knows_is_shown_what_there_is() -> None:
+    unknown = Credential("c", "tidal", 1, Secret("sk-1"), None, on_simulator=True)
+    tokens = GoogleTokens(UpstreamClient(ClientLimits()), None, SystemClock())
+    assert await tokens.exchange(unknown) is unknown
 
 
 class Bank:

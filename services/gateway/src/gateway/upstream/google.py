@@ -35,7 +35,8 @@ class GoogleTokens:
 
     async def exchange(self, credential: Credential) -> Credential:
         """What the credential's provider takes. Raises NoSecret."""
-        if PROVIDERS[credential.provider_type].auth != "google":
+        row = PROVIDERS.get(credential.provider_type)
+        if row is None or row.auth != "google":
             return credential
         try:
             account = ServiceAccount.parse(credential.secret.reveal())
