@@ -253,7 +253,12 @@ class Slow:
         raise AssertionError
 
     def client(self) -> Client:
-        return Client({"headers": [], "path": CHAT, "extensions": {LINE: Line()}}, self.receive, self.send, "req-1")
+        return Client(
+            {"headers": [], "path": CHAT, "query_string": b"", "extensions": {LINE: Line()}},
+            self.receive,
+            self.send,
+            "req-1",
+        )
 
 
 def part(body: bytes, more: bool = True) -> dict[str, Any]:

@@ -45,6 +45,8 @@ ROWS: list[tuple[str, str, int, str, dict[bytes, bytes], int, str, str]] = [
      "credential_inactive"),
     ("credential_unusable", "groq", 400, "this credential is for groq", NO, 400, "invalid_request_error",
      "credential_unusable"),
+    ("response_not_found", "resp_1", 404, "no such response: resp_1", NO, 404, "invalid_request_error",
+     "response_not_found"),
     ("invalid_request", "n: no", 400, "n: no", NO, 400, "invalid_request_error", "invalid_request"),
     ("request_too_large", "9", 413, "the body is larger than 9 bytes", NO, 413, "invalid_request_error",
      "request_too_large"),
