@@ -38,6 +38,19 @@ async def test_an_alias_is_made_shown_changed_and_removed_and_each_is_told(runni
     assert (await running.admin.patch(f"{PATH}/{alias['id']}", json={})).status_code == 404
 
 
+async def test_an_alias_may_say_how_long_its_calls_wait(running: Any) -> None:
+    alias = (await make(running, "hasty", GPT4, timeouts={"first_byte_s": 2.5, "total_s": 20})).json()
+    assert alias["timeouts"] == {"connect_s": None, "first_byte_s": 2.5, "between_chunks_s": None, "total_s": 20}
+    key = f"alias.{alias['id']}"
+    assert json.loads((await running.bucket())[key])["timeouts"] == alias["timeouts"]
+    path = f"{PATH}/{alias['id']}"
+    assert (await running.admin.patch(path, json={"enabled": False})).json()["timeouts"] == alias["timeouts"]
+    changed = (await running.admin.patch(path, json={"timeouts": {"connect_s": 1}})).json()
+    assert changed["timeouts"] == {"connect_s": 1, "first_byte_s": None, "between_chunks_s": None, "total_s": None}
+    for wrong in ({"total_s": 0}, {"total_s": 3601}, {"soon": 1}, {"connect_s": "fast"}):
+        assert (await make(running, "wrong", GPT4, timeouts=wrong)).status_code == 422
+
+
 async def test_an_alias_to_a_model_nobody_serves_is_refused_with_the_nearest_names(running: Any) -> None:
     cases = {
         ("openai", "gpt-4o-mni"): "openai serves no model gpt-4o-mni; nearest: gpt-4o-mini",

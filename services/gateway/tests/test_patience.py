@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, TimeoutsSnapshot
 from common.providers.registry import PROVIDERS
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
 from gateway.routing.health import Health
@@ -59,6 +60,21 @@ async def test_the_only_deployment_is_asked_once_more(stack: Stack, simulator: A
     assert answer.status_code == 200, answer.text
     [event] = await stack.events()
     assert [(one.provider, one.status) for one in event.attempts] == [("openai", "failed"), ("openai", "completed")]
+
+
+async def test_calls_of_an_alias_wait_as_long_as_it_says(stack: Stack) -> None:
+    hasty = AliasSnapshot(
+        id="hasty",
+        alias="hasty",
+        deployments=(DeploymentSnapshot(provider="openai", model="gpt-4"),),
+        timeouts=TimeoutsSnapshot(first_byte_s=0.3, total_s=5),
+    )
+    await stack.put("catalog", "alias.hasty", hasty)
+    await stack.is_callable("hasty")
+    slow = "Say hello! [[simulate first_byte_ms=800]]"
+    refused = await stack.chat(slow, model="hasty")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (504, "OpenAI did not answer within 0.3 s")
+    assert (await stack.chat(slow)).status_code == 200
 
 
 def tries_of(count: int, failure: FailureClass, *, retries: float = 20.0, rests: bool = False) -> int:

@@ -93,7 +93,7 @@ class Pipeline:
                     continue
                 break
             try:
-                with call.client.watch(self.deadlines.total_seconds + _SLOW_CLIENT_SECONDS):
+                with call.client.watch(call.within(self.deadlines).total_seconds + _SLOW_CLIENT_SECONDS):
                     response = await self._send(call, deployment, call.outgoing(deployment, admitted))
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
@@ -188,7 +188,7 @@ class Pipeline:
             deployment,
             outgoing,
             call.log.request_id,
-            self.deadlines,
+            call.within(self.deadlines),
             self.clock,
             streamed=call.request.streamed,
         )

@@ -29,6 +29,7 @@ from gateway.providers.languages import RELAYED, WIRES
 from gateway.providers.wire import Identity, Members, Outgoing, StreamDecoder, Wire
 from gateway.routing.plan import Deployment, Plan
 from gateway.shapes import Header
+from gateway.upstream.client import Deadlines
 
 _AS_CHAT: Mapping[WireName, Callable[[Members], tuple[Members, tuple[str, ...]]]] = MappingProxyType(
     {"anthropic": messages.as_chat, "responses": responses.as_chat}
@@ -67,6 +68,11 @@ class Running:
     def attempt(self) -> AttemptLog:
         """The attempt that runs, or ran last."""
         return self.attempts[-1]
+
+    def within(self, usual: Deadlines) -> Deadlines:
+        """How long this call's attempts may take: as its alias says, else as usual."""
+        timeouts = self.plan.timeouts
+        return replace(usual, **timeouts) if timeouts else usual
 
     def delivered(self) -> int:
         """Output tokens that the client has got so far."""

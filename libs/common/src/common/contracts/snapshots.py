@@ -203,6 +203,15 @@ class DeploymentSnapshot(Snapshot):
     priority: int = 0
 
 
+class TimeoutsSnapshot(Snapshot):
+    """How long calls of an alias wait, in seconds; None: as long as any call."""
+
+    connect_s: float | None = Field(default=None, gt=0)
+    first_byte_s: float | None = Field(default=None, gt=0)
+    between_chunks_s: float | None = Field(default=None, gt=0)
+    total_s: float | None = Field(default=None, gt=0)
+
+
 class AliasSnapshot(Snapshot):
     """bucket `catalog`, key `alias.<id>`: a name of ours for one or more deployments."""
 
@@ -211,6 +220,7 @@ class AliasSnapshot(Snapshot):
     deployments: tuple[DeploymentSnapshot, ...]
     strategy: str = "priority"
     enabled: bool = True
+    timeouts: TimeoutsSnapshot = TimeoutsSnapshot()
 
 
 class AccountTierSnapshot(Snapshot):

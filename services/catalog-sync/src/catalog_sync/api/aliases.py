@@ -42,6 +42,25 @@ class DeploymentEntry(BaseModel):
 Deployments = Annotated[list[DeploymentEntry], Field(min_length=1, max_length=_MAX_DEPLOYMENTS)]
 
 
+Seconds = Annotated[float, Field(ge=0.01, le=3_600)]
+
+
+class Timeouts(BaseModel):
+    """How long each attempt of an alias's calls waits, in seconds: for a connection, for the first byte of an answer,
+    between its pieces, and in all. What is null waits as long as any call."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    connect_s: Seconds | None = None
+    first_byte_s: Seconds | None = None
+    between_chunks_s: Seconds | None = None
+    total_s: Seconds | None = None
+
+    def given(self) -> dict[str, float]:
+        """Those that are not null."""
+        return self.model_dump(exclude_none=True)
+
+
 class AliasDraft(BaseModel):
     """An alias to make."""
 
@@ -50,6 +69,7 @@ class AliasDraft(BaseModel):
     alias: AliasName
     deployments: Deployments
     strategy: Strategy = "priority"
+    timeouts: Timeouts = Timeouts()
     enabled: bool = True
 
     def fill(self, empty: Alias) -> Alias:
@@ -60,17 +80,19 @@ class AliasDraft(BaseModel):
             deployments=tuple(one.to_deployment() for one in self.deployments),
             strategy=self.strategy,
             enabled=self.enabled,
+            timeouts=self.timeouts.given(),
         )
 
 
 class AliasPatch(BaseModel):
-    """What to change of an alias; what is left out stays. `deployments` replaces them all."""
+    """What to change of an alias; what is left out stays. `deployments` and `timeouts` replace all of theirs."""
 
     model_config = ConfigDict(extra="forbid")
 
     alias: AliasName | None = None
     deployments: Deployments | None = None
     strategy: Strategy | None = None
+    timeouts: Timeouts | None = None
     enabled: bool | None = None
 
     def edit(self, alias: Alias) -> Alias:
@@ -80,6 +102,8 @@ class AliasPatch(BaseModel):
             raise Unprocessable("nothing of an alias can be null")
         if self.deployments is not None:
             changes["deployments"] = tuple(one.to_deployment() for one in self.deployments)
+        if self.timeouts is not None:
+            changes["timeouts"] = self.timeouts.given()
         return replace(alias, **changes)
 
 
@@ -92,6 +116,7 @@ class AliasEntry(BaseModel):
     alias: str
     deployments: list[DeploymentEntry]
     strategy: str
+    timeouts: Timeouts
     enabled: bool
     created_at: datetime
     updated_at: datetime

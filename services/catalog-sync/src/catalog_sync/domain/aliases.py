@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -54,6 +54,8 @@ class Alias:
     updated_at: datetime
     strategy: str = "priority"
     enabled: bool = True
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that its calls wait, by phase (`connect_s` …); what is not there waits as long as any call."""
 
 
 @dataclass(frozen=True, slots=True)

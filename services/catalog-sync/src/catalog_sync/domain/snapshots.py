@@ -17,6 +17,7 @@ from common.contracts.snapshots import (
     PriceSnapshot,
     ProviderSnapshot,
     TierSnapshot,
+    TimeoutsSnapshot,
 )
 from common.pricing import Price, Rates
 
@@ -95,6 +96,7 @@ def alias_snapshot(alias: Alias) -> AliasSnapshot:
         ),
         strategy=alias.strategy,
         enabled=alias.enabled,
+        timeouts=TimeoutsSnapshot(**alias.timeouts),
     )
 
 

@@ -13,7 +13,7 @@ from catalog_sync.domain.aliases import Alias, Deployment
 async def page_of_aliases(connection: Connection, after_alias: str | None, limit: int | None) -> list[Alias]:
     """Aliases by name, from the first one after a name on; without a limit all of them."""
     rows = await connection.fetch(
-        "SELECT a.id, a.alias, a.strategy, a.enabled, a.created_at, a.updated_at,"
+        "SELECT a.id, a.alias, a.strategy, a.enabled, a.timeouts, a.created_at, a.updated_at,"
         " (SELECT jsonb_agg(jsonb_build_array(d.provider, d.model, d.weight, d.priority) ORDER BY d.position)"
         " FROM deployments d WHERE d.alias_id = a.id) AS deployments FROM aliases a"
         ' WHERE ($1::text IS NULL OR a.alias COLLATE "C" > $1) ORDER BY a.alias COLLATE "C" LIMIT $2',
@@ -26,7 +26,7 @@ async def page_of_aliases(connection: Connection, after_alias: str | None, limit
 async def alias_by_id(connection: Connection, alias_id: str) -> Alias | None:
     """One alias."""
     row = await connection.fetchrow(
-        "SELECT a.id, a.alias, a.strategy, a.enabled, a.created_at, a.updated_at,"
+        "SELECT a.id, a.alias, a.strategy, a.enabled, a.timeouts, a.created_at, a.updated_at,"
         " (SELECT jsonb_agg(jsonb_build_array(d.provider, d.model, d.weight, d.priority) ORDER BY d.position)"
         " FROM deployments d WHERE d.alias_id = a.id) AS deployments FROM aliases a WHERE a.id = $1",
         alias_id,
@@ -52,11 +52,13 @@ async def aliases_leading_to(connection: Connection, provider: str) -> list[str]
 async def insert_alias(connection: Connection, alias: Alias) -> None:
     """Add one, without its deployments."""
     await connection.execute(
-        "INSERT INTO aliases (id, alias, strategy, enabled, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO aliases (id, alias, strategy, enabled, timeouts, created_at, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
         alias.id,
         alias.alias,
         alias.strategy,
         alias.enabled,
+        dict(alias.timeouts),
         alias.created_at,
         alias.updated_at,
     )
@@ -65,11 +67,12 @@ async def insert_alias(connection: Connection, alias: Alias) -> None:
 async def update_alias(connection: Connection, alias: Alias) -> None:
     """Write one's present state, without its deployments."""
     await connection.execute(
-        "UPDATE aliases SET alias = $2, strategy = $3, enabled = $4, updated_at = $5 WHERE id = $1",
+        "UPDATE aliases SET alias = $2, strategy = $3, enabled = $4, timeouts = $5, updated_at = $6 WHERE id = $1",
         alias.id,
         alias.alias,
         alias.strategy,
         alias.enabled,
+        dict(alias.timeouts),
         alias.updated_at,
     )
 
@@ -104,4 +107,5 @@ def _alias(row: asyncpg.Record) -> Alias:
         updated_at=row["updated_at"],
         strategy=row["strategy"],
         enabled=row["enabled"],
+        timeouts=row["timeouts"],
     )

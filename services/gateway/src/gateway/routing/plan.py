@@ -91,6 +91,8 @@ class Plan:
     deployments: tuple[Deployment, ...]
     missing: tuple[ProviderRow, ...] = ()
     strategy: str = "priority"
+    timeouts: Mapping[str, float] | None = None
+    """What of `Deadlines` the alias sets for its calls, by name."""
 
     def with_order(self, deployments: tuple[Deployment, ...]) -> Plan:
         """The same plan in another order."""
@@ -178,7 +180,9 @@ class Planner:
             return None
         if alias is None:
             return Plan(requested, None, tuple(deployments), tuple(missing))
-        return Plan(requested, alias.alias, tuple(deployments), tuple(missing), alias.strategy)
+        given = alias.timeouts.model_dump(exclude_none=True)
+        timeouts = {f"{name.removesuffix('_s')}_seconds": seconds for name, seconds in given.items()}
+        return Plan(requested, alias.alias, tuple(deployments), tuple(missing), alias.strategy, timeouts)
 
     def _deployment(self, row: ProviderRow, place: Place, credential: Credential) -> Deployment:
         provider, model, model_name = place.provider, place.model, place.name
