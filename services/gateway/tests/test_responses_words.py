@@ -210,6 +210,18 @@ def test_a_failure_is_told_with_what_came_before_it() -> None:
         check_event(event)
 
 
+@pytest.mark.parametrize("kind", ["response.completed", "response.incomplete"])
+def test_the_last_event_of_a_relayed_stream_waits_for_the_end(kind: str) -> None:
+    speaker = voice()
+    speaker.relays = True
+    first = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hi"}\n\n'
+    response = b'{"id":"resp_1","output":[],"status":"completed"}'
+    last = b'event: %b\ndata: {"type":"%b","response":%b}\n\n' % (kind.encode(), kind.encode(), response)
+    assert speaker.events(first + last) == first
+    assert speaker.events(b"") == b""
+    assert (speaker.end(b"data: [DONE]\n\n"), speaker.body) == (last, response)
+
+
 def test_a_body_for_the_other_door_is_told_apart() -> None:
     found = parse_chat_from_responses(asked(stream=True, stream_options={"include_usage": True}, truncation="auto"))
     assert found is not None
