@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 import msgspec
 from common.providers.registry import Wire
 from common.usage import Usage
 
-from gateway.api.sizes import ABSENT, Said, Size
+from gateway.api.sizes import ABSENT, Said, Size, size_of_texts
 from gateway.providers.counting import estimate_tokens
 from gateway.providers.operations import Operation
 from gateway.providers.wire import Members
@@ -188,6 +188,11 @@ def invalid(message: str) -> Refusal:
 
 
 def _size(read: _Body, body: bytes, members: Members) -> Size:
+    texts = [message.content for message in read.messages if message.tool_calls is ABSENT]
+    if not read.tools and len(texts) == len(read.messages) and list not in map(type, texts):
+        plain = size_of_texts(cast(list[str | None], texts), body, members)
+        if plain is not None:
+            return plain
     said = Said()
     for message in read.messages:
         if isinstance(message.content, list):

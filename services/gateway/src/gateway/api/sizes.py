@@ -126,6 +126,19 @@ class Said:
 _decode_tool = msgspec.json.Decoder(_Tool).decode
 
 
+def size_of_texts(texts: Iterable[str | None], body: bytes, members: Members) -> Size | None:
+    """Of a body whose messages are these texts and nothing else, which nearly all are; None where a provider is told to
+    fetch something."""
+    if not _OPEN_MEMBERS.isdisjoint(members):
+        return None
+    said = 0
+    for text in texts:
+        said += _TURN_BYTES
+        if text:
+            said += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return Size(len(body), said_bytes=said)
+
+
 class _Part(msgspec.Struct):
     text: str | None = None
 
