@@ -15,7 +15,7 @@ from common.errors import Unauthorized
 from common.http.app import REVISION_HEADER
 from common.http.sessions import COOKIE, Caller, Sessions
 
-from gateway.api.client import Client, Scope
+from gateway.api.client import Client, Scope, bearer_of
 from gateway.shapes import Header, Refusal
 from gateway.upstream.client import (
     Deadlines,
@@ -90,8 +90,7 @@ class Edge:
         return caller.is_admin if caller is not None else None
 
     def _caller(self, client: Client) -> Caller | None:
-        scheme, _, bearer = client.headers.get(b"authorization", b"").partition(b" ")
-        token = bearer.strip() if scheme.lower() == b"bearer" else _cookie(client.headers.get(b"cookie", b""))
+        token = bearer_of(client.headers) or _cookie(client.headers.get(b"cookie", b""))
         try:
             return self._sessions.verify(token.decode("latin-1")) if token else None
         except Unauthorized:

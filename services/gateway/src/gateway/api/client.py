@@ -7,7 +7,7 @@ provider is working for this client, and cancels that work, and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -198,6 +198,12 @@ class Client:
     async def end_with(self, events: bytes) -> None:
         """Send the last part of a stream, already in the client's dialect."""
         await self._send({"type": "http.response.body", "body": events})
+
+
+def bearer_of(headers: Mapping[bytes, bytes]) -> bytes:
+    """The bearer token that a request shows; empty when it shows none."""
+    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+    return bearer.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _bounded(piece: bytes, max_bytes: int, before: int = 0) -> bytes:

@@ -13,7 +13,7 @@ from common.ids import derived_id
 from common.telemetry.traces import trace_id_of
 
 from gateway.api.chat import ChatRequest, parse_chat
-from gateway.api.client import Client
+from gateway.api.client import Client, bearer_of
 from gateway.api.completions import CompletionVoice
 from gateway.api.messages import parse_messages
 from gateway.api.models import list_messages_models, list_models, may_use, one_model
@@ -246,10 +246,8 @@ class Doors:
 
 def _shown_secret(headers: dict[bytes, bytes]) -> bytes | None:
     """The virtual key that a request carries, by any of the names that clients use."""
-    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer" and bearer.strip():
-        return bearer.strip()
-    return headers.get(b"x-api-key") or headers.get(b"api-key") or headers.get(b"x-goog-api-key") or None
+    named = headers.get(b"x-api-key") or headers.get(b"api-key") or headers.get(b"x-goog-api-key")
+    return bearer_of(headers) or named or None
 
 
 def _chat_in(body: bytes) -> ChatRequest:

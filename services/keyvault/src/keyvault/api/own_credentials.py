@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from common.contracts.changes import CredentialReminder
 from common.secret import Secret
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from keyvault.api.answers import AnswersWhenTold, Asked, ByUser, Journeys, PathId
+from keyvault.api.shown_secrets import ShownSecret, members_of
 from keyvault.api.terms import ApiKey, Instant, Text
-from keyvault.domain.credentials import Credential, VerdictWord, masked
+from keyvault.domain.credentials import Credential, VerdictWord
 from keyvault.domain.own_credentials import OwnGiven
 from keyvault.flows import Keyvault
 from keyvault.probes import ProbeResult
@@ -52,24 +52,18 @@ class ChangeCredential(Asked):
         return self.model_dump(exclude_unset=True, exclude={"api_key"})
 
 
-class ShownCredential(BaseModel):
+class ShownCredential(ShownSecret):
     """A credential, as far as it is ever shown; `status` is what is known of whether the provider takes it,
     `reminders` what there is to say of it."""
 
     id: str
     provider: str
     name: str
-    masked_key: str
     is_default: bool
     is_active: bool
     status: VerdictWord
     fallback_to_system: bool
     last_validated_at: datetime | None
-    created_at: datetime
-    secret_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    reminders: list[CredentialReminder]
 
 
 class CredentialValidated(BaseModel):
@@ -138,17 +132,12 @@ def _shown(keyvault: Keyvault, credential: Credential) -> ShownCredential:
         id=credential.id,
         provider=credential.provider_type,
         name=credential.name,
-        masked_key=masked(credential.last4),
         is_default=credential.is_default,
         is_active=credential.enabled,
         status=credential.verdict,
         fallback_to_system=credential.fallback_to_system,
         last_validated_at=credential.last_validated_at,
-        created_at=credential.created_at,
-        secret_at=credential.secret_at,
-        expires_at=credential.expires_at,
-        last_used_at=credential.last_used_at,
-        reminders=keyvault.reminders.of(credential),
+        **members_of(keyvault, credential),
     )
 
 

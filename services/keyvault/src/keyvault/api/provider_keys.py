@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from common.contracts.changes import CredentialReminder
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from keyvault.api.answers import AnswersWhenTold, Asked, ByAdmin, Journeys
+from keyvault.api.shown_secrets import ShownSecret, members_of
 from keyvault.api.terms import ApiKey, Instant
-from keyvault.domain.credentials import Credential, Source, masked
+from keyvault.domain.credentials import Credential, Source
 from keyvault.flows import Keyvault
 from keyvault.flows.provider_keys import Given
 from keyvault.probes import ProbeResult, ProbeStatus
@@ -30,23 +30,17 @@ class SaveProviderKey(Asked):
     expires_at: Instant | None = None
 
 
-class ShownProviderKey(BaseModel):
+class ShownProviderKey(ShownSecret):
     """A provider's key, as far as it is ever shown; `source` says where it came from, `reminders` what there is
     to say of it."""
 
     provider_type: str
     name: str
-    masked_key: str
     enabled: bool
     last_tested_at: datetime | None
     last_test_ok: bool | None
-    created_at: datetime
     base_url: str | None
     source: Source
-    secret_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    reminders: list[CredentialReminder]
 
 
 class ProviderKeyTested(BaseModel):
@@ -111,17 +105,12 @@ def _shown(keyvault: Keyvault, credential: Credential) -> ShownProviderKey:
     return ShownProviderKey(
         provider_type=credential.provider_type,
         name=credential.name,
-        masked_key=masked(credential.last4),
         enabled=credential.enabled,
         last_tested_at=credential.last_tested_at,
         last_test_ok=credential.last_test_ok,
-        created_at=credential.created_at,
+        **members_of(keyvault, credential),
         base_url=credential.base_url,
         source=credential.source,
-        secret_at=credential.secret_at,
-        expires_at=credential.expires_at,
-        last_used_at=credential.last_used_at,
-        reminders=keyvault.reminders.of(credential),
     )
 
 
