@@ -10,6 +10,7 @@ from common.bounds import input_bound
 from common.readings import reading_of
 from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.messages import parse_messages
+from gateway.api.responses.requests import parse_responses
 from gateway.api.sizes import TOOLS_TOKENS, texts_of
 from gateway.limits.limiter import Refused
 from gateway.limits.tokenizers import MOST_COUNTED_BYTES, Tokenizers
@@ -17,13 +18,21 @@ from gateway.providers.counting import said_in
 from native_exchanges import native_exchanges
 from recordings import Exchange, exchanges
 
+REFUSED_HERE = ("background", "conversation", "prompt")
+
+
+def parse_response(body: bytes) -> ChatRequest:
+    """A request of the Responses API."""
+    return parse_responses(body).request
+
+
 ASKED = [
-    *((parse_chat, one) for one in exchanges() if one.status == 200 and one.request.get("n") != 0),
-    *((parse_messages, one) for one in native_exchanges("/v1/messages") if one.status == 200),
+    *((parse_chat, one) for one in exchanges() if one.request.get("n") != 0),
+    *((parse_messages, one) for one in native_exchanges("/v1/messages")),
+    *((parse_response, one) for one in native_exchanges("/v1/responses") if not {*REFUSED_HERE} & one.request.keys()),
 ]
-RECORDED = [
-    (parse, one) for parse, one in ASKED if "-" not in one.name and one.request
-]  # those by hand have counts by hand, too
+# Those by hand have counts by hand, too.
+RECORDED = [(parse, one) for parse, one in ASKED if "-" not in one.name and one.request and one.status == 200]
 
 
 def compact(request: dict[str, Any]) -> bytes:
@@ -36,7 +45,8 @@ def reported(exchange: Exchange) -> int | None:
     whole = [exchange.response] if isinstance(exchange.response, dict) else []
     lines = (exchange.stream or "").splitlines()
     told = [*whole, *(json.loads(line[5:]) for line in lines if line.startswith("data: {"))]
-    found = [usage for one in told for usage in (one.get("usage"), (one.get("message") or {}).get("usage")) if usage]
+    holders = [one for event in told for one in (event, event.get("message"), event.get("response")) if one]
+    found = [one["usage"] for one in holders if isinstance(one, dict) and one.get("usage")]
     inputs = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     counts = [usage.get("prompt_tokens") or sum(usage.get(name) or 0 for name in inputs) for usage in found]
     return max(counts, default=None)
