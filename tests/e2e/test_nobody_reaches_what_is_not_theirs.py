@@ -19,6 +19,7 @@ import keyvault.api.credentials as internal
 import pytest_asyncio
 from access import BODIES, ENDING, FRESH, INTERNAL, KEYED, MANAGED, OPEN, ROLES
 from cast import Cast, assemble
+from common.http.app import GUARDS
 from gateway.api.health import PATH as HEALTH
 from gateway.edge import OWNERS
 from machine import Machine
@@ -57,6 +58,8 @@ async def asked(cast: Cast, role: str, route: str, at: str = "") -> int:
     if route in ENDING:
         await cast.sign_in(role)
     assert answer.status_code != 500, (role, route, answer.text)
+    if "/api/" in url and not url.endswith("/api/health") and "openai" not in url:
+        assert GUARDS.keys() <= answer.headers.keys(), (role, route, answer.headers)
     if role in ("nobody", "stranger"):
         assert not [one for one in cast.private() if one in answer.text and one not in url], (role, route, answer.text)
     return answer.status_code

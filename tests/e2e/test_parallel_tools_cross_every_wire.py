@@ -31,7 +31,7 @@ async def turn(client: openai.AsyncOpenAI, model: str, messages: list[Any]) -> A
 
 @pytest.mark.parametrize("provider", MODELS)
 async def test_parallel_tools_cross_every_wire(machine: Machine, provider: str) -> None:
-    key = await machine.make_key()
+    key, before = await machine.make_key(), set(machine.provider_calls())
     messages: list[Any] = [{"role": "user", "content": "Use read_tide and read_wind. [[simulate tool_calls=2]]"}]
     model = f"{provider}/{MODELS[provider]}"
     async with openai.AsyncOpenAI(api_key=key.secret, base_url=f"{machine.url}/v1") as client:
@@ -47,5 +47,5 @@ async def test_parallel_tools_cross_every_wire(machine: Machine, provider: str) 
     assert second.message.content
     summary = await machine.summary_of(key, 2)
     assert Decimal(summary["total_cost_usd"]) > 0
-    served = [call for call in machine.provider_calls().values() if call["provider"] == provider]
-    assert [call["streamed"] for call in served] == [True, True]
+    served = {request_id: call for request_id, call in machine.provider_calls().items() if request_id not in before}
+    assert [(call["provider"], call["streamed"]) for call in served.values()] == [(provider, True)] * 2

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from common.http.app import GUARDS
 from gateway_house import House
 
 CHAT = "/v1/chat/completions"
@@ -189,6 +190,73 @@ async def test_what_no_client_should_send_is_refused_and_crashes_nothing(house: 
     assert status == b"" or status[:1] == b"4" or status == b"503", answered
     assert "call_crashed" not in house.output
     assert (await house.http.get("/health")).status_code == 200
+
+
+HIDDEN = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"
+CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"content-length: 5\r\ntransfer-encoding: chunked", CHUNKED),
+        (b"transfer-encoding: chunked\r\ncontent-length: 0", CHUNKED),
+        (b"content-length: 0\r\ncontent-length: 5", b"hello"),
+        (b"content-length: 5, 0", b"hello"),
+        (b"content-length: +5", b"hello"),
+        (b"content-length: 0x5", b"hello"),
+        (b"content-length: 5 5", b"hello"),
+        (b"transfer-encoding: chunked, identity", CHUNKED),
+        (b"transfer-encoding: xchunked", CHUNKED),
+        (b"transfer-encoding: identity", b""),
+        (b"transfer-encoding : chunked", CHUNKED),
+        (b"transfer-encoding:\x0bchunked", CHUNKED),
+        (b"transfer-encoding: chunked", b"5;\n\r\nhello\r\n0\r\n\r\n"),
+        (b"transfer-encoding: chunked", b"0x5\r\nhello\r\n0\r\n\r\n"),
+        (b"transfer-encoding: chunked", b"-1\r\n"),
+        (b"transfer-encoding: chunked", b"fffffffffffffffff\r\n"),
+        (b" content-length: 5", b"hello"),
+        (b"content-length\x00: 5", b"hello"),
+    ],
+)
+async def test_a_request_of_unclear_length_hides_no_other(house: House, framing: bytes, body: bytes) -> None:
+    """What a proxy before us may read as one request must not be two here: it is refused, and its connection ends."""
+    head = b"POST /api/auth/login HTTP/1.1\r\nhost: a\r\n" + framing + b"\r\n\r\n"
+    answered = await raw(house, head + body + HIDDEN, 1.0)
+    assert b"\r\n\r\nok\n" not in answered, answered
+    assert answered[9:10] in (b"4", b"5", b""), answered
+    assert (await house.http.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\nhost: a\r\nx-long: " + b"a" * 2_000_000,
+        b"GET /health?q=" + b"a" * 2_000_000 + b" HTTP/1.1\r\nhost: a",
+        b"GET /health HTTP/1.1\r\nhost: a\r\n" + b"x-many: 1\r\n" * 200_000 + b"x: 1",
+        b"GET /health HTTP/1.1\r\nhost: a\r\n" + b"x" * 2_000_000 + b": 1",
+    ],
+    ids=["value", "target", "count", "name"],
+)
+async def test_a_head_without_measure_is_refused(house: House, head: bytes) -> None:
+    answered = await raw(house, head + b"\r\nconnection: close\r\n\r\n")
+    assert answered[9:12] in (b"", b"400"), answered[:200]
+    assert (await house.http.get("/health")).status_code == 200
+
+
+async def test_a_head_of_some_size_and_a_body_of_any_pass(house: House) -> None:
+    caller = await house.caller()
+    body = {**BODY, "metadata": {"long": "x" * 300_000}}
+    headers = {**caller.headers, "x-some": "a" * 30_000}
+    assert (await house.http.post(CHAT, json=body, headers=headers)).status_code == 200
+
+
+async def test_management_answers_are_for_the_one_who_asked(house: House) -> None:
+    for path in ("/api/v1/providers/health", "/api/nothing"):
+        answer = await house.http.get(path, headers={"authorization": "Bearer x"})
+        seen = {name: answer.headers.get_list(name) for name in GUARDS}
+        assert seen == {name: [value] for name, value in GUARDS.items()}, path
+        assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_two_requests_in_one_write_get_two_answers(house: House) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 from common.bus.mirror import Mirror
 from common.errors import Unauthorized
-from common.http.app import REVISION_HEADER
+from common.http.app import GUARDS, REVISION_HEADER
 from common.http.sessions import COOKIE, Caller, Sessions
 
 from gateway.api.client import Client, Scope, bearer_of
@@ -48,6 +48,9 @@ OWNERS: Mapping[str, str] = {
     "/v1/organization": "analytics",
 }
 _PREFIXES = tuple(sorted(OWNERS, key=len, reverse=True))
+
+GUARD_HEADERS: tuple[Header, ...] = tuple((name.encode(), value.encode()) for name, value in GUARDS.items())
+"""On our own management answers; those of the services bring them along."""
 
 MAX_BODY_BYTES = 8 << 20
 _MAX_ANSWER_BYTES = 64 << 20
@@ -120,7 +123,7 @@ class Edge:
             log.warning("owner_away", owner=owner, error=type(error).__name__)
             status = 504 if isinstance(error, UpstreamTimeout) else 503
             answer = b'{"detail":"the %b service does not answer"}' % owner.encode()
-            await client.answer(status, answer, [(b"retry-after", b"1")])
+            await client.answer(status, answer, [(b"retry-after", b"1"), *GUARD_HEADERS])
             return
         client.standing = "final" if status < 400 else "open"
         await self._wait_for_mirrors(headers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -27,6 +28,18 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 REVISION_HEADER = "x-tollgate-revision"
 """On a write's answer: the revisions of snapshots that carry its effect, `keys=17,sessions=4`; the edge waits for them."""
+
+GUARDS: Mapping[str, str] = MappingProxyType(
+    {
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+)
+"""On every management answer that does not say otherwise: it is data for whoever asked and for nobody else, never a page,
+a script or a frame, and may hold a secret that is shown once."""
 
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 128
@@ -82,7 +95,8 @@ async def _with_request_id(request: Request, call_next: Callable[[Request], Awai
     request.state.request_id = request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await call_next(request)
-    response.headers.setdefault(_REQUEST_ID, request_id)
+    for name, value in {_REQUEST_ID: request_id, **GUARDS}.items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -108,4 +122,4 @@ async def _render_bug(request: Request, error: Exception) -> JSONResponse:
     # Rendered outside `_with_request_id`, which a bug passes through.
     request_id: str = request.state.request_id
     log.error("request_failed", path=request.url.path, method=request.method, request_id=request_id, exc_info=error)
-    return JSONResponse({"detail": "internal error"}, 500, {_REQUEST_ID: request_id})
+    return JSONResponse({"detail": "internal error"}, 500, {_REQUEST_ID: request_id, **GUARDS})

@@ -22,7 +22,7 @@ from gateway.api.operations import OPERATIONS
 from gateway.api.responses_door import ResponsesDoor
 from gateway.api.voices import message_error
 from gateway.counts import Counts
-from gateway.edge import MAX_BODY_BYTES, Edge, target_of
+from gateway.edge import GUARD_HEADERS, MAX_BODY_BYTES, Edge, target_of
 from gateway.idempotency.once import HEADER, Asker, Once
 from gateway.routing.health import Health
 from gateway.shapes import ErrorAnswer, Header, Refusal, detail_answer, refusal_answer
@@ -65,6 +65,8 @@ class App:
             return
         except Refusal as refusal:
             self.doors.refused(client, refusal)
+            if client.path.startswith("/api/"):
+                client.extra_headers += GUARD_HEADERS
             await client.refuse(self._refusal(client, refusal))
         except Exception as error:
             log.error("call_crashed", request_id=client.request_id, path=scope["path"], exc_info=error)
@@ -86,6 +88,7 @@ class App:
         elif inner is not None:
             await self._inference_once(scope, inner, client)
         elif path == HEALTH_PATH and method in ("GET", "HEAD"):
+            client.extra_headers += GUARD_HEADERS
             await show_health(client, self.edge, self.standings)
         elif (owner := Edge.owner_of(path)) is not None:
             if method not in _METHODS:

@@ -4,6 +4,8 @@ An answer's head and the beginning of its body leave in one system call: uvicorn
 each write is a call, which costs more than encoding both. Here a head waits for what is written next, at most until the
 end of the loop's turn; everything else goes out at once.
 
+A request's head is bounded: neither the parser nor uvicorn would stop taking one that never ends.
+
 Whoever works for a client is called when it hangs up: ASGI's own way, a task that waits for the word, costs every call
 that task.
 """
@@ -17,6 +19,9 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _HEAD = b"HTTP/1.1 "
+
+MAX_HEAD_BYTES = 64 * 1024
+"""What a request's line and headers may take; judged after each read, so one read more may pass."""
 
 LINE = "tollgate.line"
 """The ASGI extension under which a request finds its client's line."""
@@ -75,6 +80,9 @@ class CorkedTransport:
         return getattr(self._transport, name)
 
 
+_NO_HEAD = -1
+
+
 class ClientProtocol(HttpToolsProtocol):
     """The protocol, on a corked transport, whose requests know their client's line."""
 
@@ -84,11 +92,27 @@ class ClientProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, corked))
         self._line = Line()
         self._extensions: dict[str, Any] = {LINE: self._line}
+        self._head_bytes = _NO_HEAD
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        super().data_received(data)
+        if self._head_bytes >= 0:  # and the head has not ended
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._head_bytes = _NO_HEAD
+                self.send_400_response("The request's head is too large.")
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = self._extensions
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """A request's head has come."""
+        self._head_bytes = _NO_HEAD
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has hung up."""
