@@ -132,6 +132,7 @@ KEYED: Mapping[str, str] = {
     "POST /completions": "401 401 401 401 400",
     "POST /responses": "401 401 401 401 400",
     "POST /responses/input_tokens": "401 401 401 401 400",
+    "POST /responses/compact": "401 401 401 401 400",
     "GET /responses/{id}": "401 401 401 401 404",
     "DELETE /responses/{id}": "401 401 401 401 404",
     "GET /responses/{id}/input_items": "401 401 401 401 404",
