@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, TimeoutsSnapshot
+from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, ProviderSnapshot, TimeoutsSnapshot
 from common.providers.registry import PROVIDERS
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
 from gateway.routing.health import Health
 from gateway.routing.plan import Deployment
 from gateway.routing.tries import Tries
-from gateway_stack import Stack
+from gateway_stack import Stack, free_port, model_snapshot
 
 
 @pytest.fixture
@@ -60,6 +60,19 @@ async def test_the_only_deployment_is_asked_once_more(stack: Stack, simulator: A
     assert answer.status_code == 200, answer.text
     [event] = await stack.events()
     assert [(one.provider, one.status) for one in event.attempts] == [("openai", "failed"), ("openai", "completed")]
+
+
+async def test_who_cannot_be_reached_is_tried_once_more_and_then_named(stack: Stack) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/v1"
+    place = ProviderSnapshot(id="vllm", name="vllm", provider_type="vllm", display_name="vLLM", base_url=nowhere)
+    await stack.put("catalog", "provider.vllm", place)
+    await stack.put("catalog", "model.vllm", model_snapshot("vllm", "own", "1", "2"))
+    await stack.is_callable("vllm/own")
+    answer = await stack.chat(model="vllm/own")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (502, "vLLM cannot be reached")
+    [event] = await stack.events()
+    assert [one.status for one in event.attempts] == ["failed", "failed"]
+    assert (await stack.held(), await stack.spent()) == (0, 0)
 
 
 async def test_calls_of_an_alias_wait_as_long_as_it_says(stack: Stack) -> None:
