@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 import redis
 from common.servers.ports import free_port
-from machine import GIVEN_HOME, Machine, read_run, tollgate
+from cryptography.fernet import Fernet
+from machine import GIVEN_HOME, MASTER_KEYS, Machine, read_run, tollgate
 from node_clients import NodeProject, install
 
 _REFUSED = re.compile(r"Permissions Violation|Publish Violation|Subscription Violation|NOPERM|permission denied", re.I)
@@ -28,7 +29,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("tollgate")
     # Own servers always: the stories kill them.
     own = dict.fromkeys(_SERVERS, "")
-    started = tollgate(folder, "up", GATEWAY_HTTP_PORT=str(free_port()), **own)
+    master_keys = folder / MASTER_KEYS
+    master_keys.write_bytes(Fernet.generate_key())
+    settings = {"GATEWAY_HTTP_PORT": str(free_port()), "BYOK_ENCRYPTION_KEYS_FILE": str(master_keys)}
+    started = tollgate(folder, "up", **settings, **own)
     assert started.returncode == 0, started.stdout + started.stderr
     yield folder
     refused = [

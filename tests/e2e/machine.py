@@ -24,6 +24,8 @@ import httpx2
 PATIENCE_SECONDS = 30.0
 GIVEN_HOME = "TOLLGATE_STORIES_HOME"
 """Names the folder of a stack that runs already: stories use it instead of one of their own."""
+MASTER_KEYS = "master.keys"
+"""The file in that folder which keyvault reads its master keys from, newest first."""
 GPT_4_INPUT = Decimal(30) / 1_000_000
 GPT_4_OUTPUT = Decimal(60) / 1_000_000
 

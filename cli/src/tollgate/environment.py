@@ -27,14 +27,13 @@ _EVERY_PROGRAM = ("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _SHARED = ("OTEL_*", "LOG_LEVEL", "DB_MAX_OPEN_CONNS", "CORS_ORIGINS")
+_MASTER_KEYS = ("BYOK_ENCRYPTION_KEYS_FILE", "BYOK_ENCRYPTION_KEYS", "BYOK_ENCRYPTION_KEY", "ENCRYPTION_KEY")
 _OF_SERVICE = {
     "gateway": ("PROVIDER_*", "CACHE_API_KEY_*", "CACHE_MODEL_*"),
     "keyvault": (
         "SIGNUP",
         "OIDC_*",
-        "BYOK_ENCRYPTION_KEYS",
-        "BYOK_ENCRYPTION_KEY",
-        "ENCRYPTION_KEY",
+        *_MASTER_KEYS,
         "JWT_PRIVATE_KEY",
     ),
 }
@@ -123,7 +122,7 @@ class Environments:
         return tokens | self._keyvault(given) if service.name == "keyvault" else own_token
 
     def _keyvault(self, given: Mapping[str, str]) -> dict[str, str]:
-        keys_given = any(name in given for name in ("BYOK_ENCRYPTION_KEYS", "BYOK_ENCRYPTION_KEY", "ENCRYPTION_KEY"))
+        keys_given = any(name in given for name in _MASTER_KEYS)
         return {
             **({} if keys_given else {"BYOK_ENCRYPTION_KEYS": self.secrets.byok_encryption_key}),
             "JWT_PRIVATE_KEY": given.get("JWT_PRIVATE_KEY") or self.secrets.jwt_private_key,
