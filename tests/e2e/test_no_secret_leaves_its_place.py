@@ -202,7 +202,7 @@ def play_stories(folder: Path) -> str:
 
 _OWN_STACKS = {
     Path(__file__).name,
-    "test_a_new_master_key_fails_no_call.py",  # its stack reads the master key from a file
+    "test_another_master_key_fails_no_call.py",  # its stack reads the master key from a file
     "test_no_request_breaks_a_service.py",
     "test_nobody_reaches_what_is_not_theirs.py",  # its table is of a stack without single sign-on
     "test_the_search_for_secrets_finds_them.py",

@@ -14,7 +14,7 @@ CALLERS = 4
 MINE = "/api/v1/users/me/llm-credentials"
 
 
-async def test_a_new_master_key_fails_no_call(machine: Machine) -> None:
+async def test_another_master_key_fails_no_call(machine: Machine) -> None:
     keys = machine.home / MASTER_KEYS
     if not keys.is_file():
         pytest.fail(f"the stack at {GIVEN_HOME} does not take its master keys from {MASTER_KEYS}")
@@ -24,15 +24,15 @@ async def test_a_new_master_key_fails_no_call(machine: Machine) -> None:
     seen: list[tuple[str, int, str]] = []
     load = [asyncio.create_task(_call(machine, key, model, seen)) for model in _MODELS * (CALLERS // len(_MODELS))]
     await asyncio.sleep(0.5)
-    old, new = keys.read_text().split()[0], Fernet.generate_key().decode()
+    old, fresh = keys.read_text().split()[0], Fernet.generate_key().decode()
 
-    keys.write_text(f"{new}\n{old}\n")
+    keys.write_text(f"{fresh}\n{old}\n")
     await machine.restarted("keyvault", machine.kill("keyvault", signal.SIGTERM))
     rotated = await asyncio.to_thread(tollgate, machine.home, "rotate-encryption", "--json")
     assert rotated.returncode == 0, rotated.stderr
     assert json.loads(rotated.stdout)["remaining"] == 0  # keyvault's own schedule may have been there first
 
-    keys.write_text(f"{new}\n")  # with a row left under the old key, keyvault would not start
+    keys.write_text(f"{fresh}\n")  # with a row left under the old key, keyvault would not start
     await machine.restarted("keyvault", machine.kill("keyvault", signal.SIGTERM))
     before = len(seen)
     await asyncio.sleep(1)
