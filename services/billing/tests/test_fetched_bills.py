@@ -16,11 +16,14 @@ from billing.flows.reconciling import DaysUnclear, NoSuchBill
 from billing.jobs import Auditor, JobMetrics
 from billing.settings import BillingSettings
 from billing.sources.bills import BillSource, Place, bill_row, simulated_place
+from common.actors import Actor
 from common.http.fetch import Fetcher, SourceUnreadable
 from common.secret import Secret
 from common.settings import SettingsError, read
 from common.urls import UrlRules
 from prometheus_client import CollectorRegistry
+
+ROOT = Actor("root")
 
 MakeEvent = Callable[..., Any]
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 3)
@@ -142,12 +145,12 @@ async def test_what_a_provider_bills_is_what_was_booked(
         events.append(usage_event(f"r{number}", period=f"{now:%Y-%m}", started_at=now.isoformat(), **place))
     await journeys.book(events[:2])
     first, last = now.date() - timedelta(days=40), now.date()
-    made, rows = await asking.reconciling.fetch("root", provider, form, first, last)
+    made, rows = await asking.reconciling.fetch(ROOT, provider, form, first, last)
     assert (made.first_day, made.last_day, made.is_alarming, made.rows_off) == (first, last, True, 1)
     assert (await asking.reconciling.known_drifts())[provider] == pytest.approx(0.5)
 
     await journeys.book(events)
-    made, rows = await asking.reconciling.fetch("root", provider, form, first, last)
+    made, rows = await asking.reconciling.fetch(ROOT, provider, form, first, last)
     assert (made.drift, made.drift_ratio, made.is_alarming, made.rows_off) == (0, 0, False, 0)
     assert [(row.day, row.model) for row in rows] == [(now.date(), model)]
     assert (await asking.reconciling.known_drifts())[provider] == 0
@@ -157,13 +160,13 @@ async def test_days_that_are_not_billed_are_held_against_the_ledger_too(
     journeys: Any, asking: Billing, usage_event: MakeEvent
 ) -> None:
     await journeys.book([usage_event("r", simulated=True, cost="0.5")])
-    made, _ = await asking.reconciling.fetch("root", "openai", None, date(2026, 11, 20), date(2026, 11, 22))
+    made, _ = await asking.reconciling.fetch(ROOT, "openai", None, date(2026, 11, 20), date(2026, 11, 22))
     assert (made.billed, made.booked, made.is_alarming) == (0, Decimal("0.5"), True)
     registry = CollectorRegistry()
     auditor, drift = Auditor(asking, JobMetrics(registry), journeys.clock, 30), "tollgate_billing_bill_drift_ratio"
     await auditor.audit_once()
     assert registry.get_sample_value(drift, {"provider": "openai"}) == 1
-    accepted = await asking.reconciling.accept("root", made.id)
+    accepted = await asking.reconciling.accept(ROOT, made.id)
     assert accepted.drift == Decimal("-0.5")
     await auditor.audit_once()
     assert registry.get_sample_value(drift, {"provider": "openai"}) == 0, "accepted"
@@ -182,11 +185,11 @@ async def test_a_key_that_is_refused_changes_nothing_and_is_not_told(journeys: A
 async def test_who_cannot_be_asked_is_said(journeys: Any) -> None:
     fetch = journeys.billing.reconciling.fetch
     with pytest.raises(NoSuchBill, match="BILLING_OPENAI_ADMIN_KEY"):
-        await fetch("root", "openai", None, FIRST, LAST)
+        await fetch(ROOT, "openai", None, FIRST, LAST)
     with pytest.raises(NoSuchBill, match="groq cannot"):
-        await fetch("root", "groq", None, FIRST, LAST)
+        await fetch(ROOT, "groq", None, FIRST, LAST)
     with pytest.raises(DaysUnclear):
-        await fetch("root", "openai", None, LAST, FIRST)
+        await fetch(ROOT, "openai", None, LAST, FIRST)
 
 
 async def test_admins_alone_have_bills_fetched(service: Any) -> None:

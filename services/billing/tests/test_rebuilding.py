@@ -13,7 +13,10 @@ from billing.domain.budgets import Setter
 from billing.domain.counters import MONTHLY
 from billing.flows.budgets import Wanted
 from billing.flows.rebuilding import BooksDiffer, StreamTooShort
+from common.actors import Actor
 from common.contracts.envelope import event_headers
+
+ROOT = Actor("root")
 
 MakeEvent = Callable[..., Any]
 Rebuild = Callable[[], Awaitable[Any]]
@@ -53,9 +56,9 @@ async def test_a_rebuilt_ledger_is_the_ledger(
     await journeys.billing.statements.close_due()
     await journeys.book(events[20:])
     bill, _ = await journeys.billing.reconciling.upload(
-        "root", "openai", "csv", "day,model,amount_usd\n2026-11-21,gpt-4,100\n", with_simulated=False
+        ROOT, "openai", "csv", "day,model,amount_usd\n2026-11-21,gpt-4,100\n", with_simulated=False
     )
-    await journeys.billing.reconciling.accept("root", bill.id)
+    await journeys.billing.reconciling.accept(ROOT, bill.id)
     before = [tuple(row) for row in await owner.fetch(_LEDGER)]
     spent = (await journeys.billing.budgets.one(Setter("root", is_admin=True), made.standing.budget.id)).spent
     assert any(row[5] for row in before), "nothing came late: the test shows less than it should"

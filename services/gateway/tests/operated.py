@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from common.contracts.snapshots import CredentialSnapshot, ModelSnapshot, PriceSnapshot, ProviderSnapshot
+from common.providers.registry import NEEDS_NO_KEY, PROVIDERS
 from gateway_stack import Stack
 
 
@@ -32,7 +33,7 @@ async def add_model(stack: Stack, provider: str, name: str, rates: Mapping[str, 
     await stack.put("catalog", f"model.{provider}-{name.replace(':', '-')}", model)
     await stack.put("credentials", secret.id, secret)
     await stack.is_callable(f"{provider}/{name}")
-    if provider == "custom":  # another test may have played it itself, elsewhere
+    if provider == "custom" or NEEDS_NO_KEY in PROVIDERS[provider].flags:  # it was callable before, elsewhere
         await _is_simulated(stack, f"{provider}/{name}")
     return f"{provider}/{name}"
 
