@@ -16,7 +16,7 @@ async def test_a_paused_broker_loses_no_usage(machine: Machine) -> None:
         answers = await asyncio.gather(*[machine.chat(key) for _ in range(10)])
     finally:
         machine.kill("nats", signal.SIGCONT)
-    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.status_code for answer in answers} == {200}, [a.text for a in answers if a.status_code != 200]
     summary = await machine.summary_of(key, 10)
     assert summary["total_requests"] == 10
     assert Decimal(summary["total_cost_usd"]) == owed(answers)
@@ -30,7 +30,7 @@ async def test_a_killed_broker_loses_no_usage(machine: Machine) -> None:
     await machine.restarted("nats", pid)
     after = [await machine.chat(key) for _ in range(5)]
     answers = [*before, *during, *after]
-    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.status_code for answer in answers} == {200}, [a.text for a in answers if a.status_code != 200]
     summary = await machine.summary_of(key, 20)
     assert summary["total_requests"] == 20
     assert Decimal(summary["total_cost_usd"]) == owed(answers)

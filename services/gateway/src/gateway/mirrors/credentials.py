@@ -22,7 +22,7 @@ from gateway.mirrors.usable import DAY_SECONDS, Credential, NoSecret
 
 log = structlog.get_logger()
 
-_RETRY_SECONDS = (1.0, 1.0, 1.0, 2.0, 5.0)
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 1.0, 2.0, 5.0)
 
 
 Fetch = Callable[[str, str], Awaitable[tuple[int, str]]]
@@ -82,13 +82,14 @@ class Credentials:
             self._changed.clear()
             await asyncio.gather(*[self._get(snapshot) for snapshot in self._missing()])
             self._forget_old()
-            tries = tries + 1 if self._missing() else 0
-            wait = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS)) - 1] if tries else self._shortest_seconds() / 4
+            retry_seconds = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
+            wait = retry_seconds if self._missing() else self._shortest_seconds() / 4
             try:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
+                tries = 0  # what has just been told of is not to wait for what has failed before
             except TimeoutError:
-                continue
+                tries += 1
 
     def _missing(self) -> list[CredentialSnapshot]:
         now = monotonic()
