@@ -42,6 +42,7 @@ from common.servers.redis import start_redis
 from common.testing.serving import serving
 from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
 from google_account import account_secret
+from own_provider import OwnProvider, echo
 
 SERVICE_TOKEN = "service-token-that-nobody-may-see"
 CALLED = tuple(PROVIDERS)
@@ -184,19 +185,28 @@ async def seed(put: Any) -> None:
     await put("catalog", "alias.2", AliasSnapshot(id="2", alias="with-fallback", deployments=deployments))
 
 
-async def add_own_provider(house: House, base_url: str) -> None:
-    """A provider of type `custom`, with model `echo`, that a test plays itself."""
-    own = ProviderSnapshot(id="custom", name="custom", provider_type="custom", display_name="Custom", base_url=base_url)
+async def add_own_provider(house: House, provider: OwnProvider) -> None:
+    """Put a provider that a test plays itself behind model `echo` of type `custom`, which the simulator or another
+    test's provider may have played before; it is there once a call has reached it."""
+    own = ProviderSnapshot(
+        id="custom", name="custom", provider_type="custom", display_name="Custom", base_url=provider.url
+    )
     await house.put("catalog", "provider.custom", own)
     await house.put("catalog", "model.5", model_snapshot("custom", "echo", "1", "2"))
+    await house.put("credentials", "cred-custom", None)  # a snapshot of the same version would change nothing
     await house.put(
         "credentials", "cred-custom", CredentialSnapshot(id="cred-custom", provider_type="custom", version=1)
     )
-    for _ in range(300):
-        if (await house.http.get("/v1/models/echo", headers={"authorization": f"Bearer {KEY}"})).status_code == 200:
+    caller = await house.caller()
+    play, provider.play = provider.play, echo
+    for _ in range(100):
+        await house.ask(caller, model="echo")
+        if provider.got:
+            provider.play = play
+            provider.got.clear()
             return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the gateway does not hear of a provider")
+        await asyncio.sleep(0.05)
+    raise AssertionError("no call reaches a test's own provider")
 
 
 @contextmanager

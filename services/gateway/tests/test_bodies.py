@@ -26,7 +26,7 @@ LIMIT = 8 * MIB
 async def provider(house: House) -> AsyncIterator[OwnProvider]:
     """A provider of our own behind model `echo`."""
     async with own_provider(echo) as provider:
-        await add_own_provider(house, provider.url)
+        await add_own_provider(house, provider)
         yield provider
 
 

@@ -91,7 +91,7 @@ async def test_a_thousand_clients_that_leave_at_random_leave_nothing_behind(
     house: House, limits: dict[str, int]
 ) -> None:
     async with own_provider(slowly) as provider:
-        await add_own_provider(house, provider.url)
+        await add_own_provider(house, provider)
         caller = await house.caller(**limits)
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -140,7 +140,7 @@ async def test_a_client_that_stops_reading_is_let_go(house: House) -> None:
             await writer.drain()
 
     async with own_provider(endlessly) as provider:
-        await add_own_provider(house, provider.url)
+        await add_own_provider(house, provider)
         caller = await house.caller()
         body = json.dumps({"model": "echo", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {caller.secret}\r\n"
