@@ -40,7 +40,7 @@ from common.servers.nats import start_nats
 from common.servers.ports import free_port as server_port
 from common.servers.redis import start_redis
 from common.testing.serving import serving
-from gateway_stack import KEY, KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
+from gateway_stack import KEY_ID, Stack, fake_keyvault, free_port, key_snapshot, model_snapshot
 from google_account import account_secret
 from own_provider import OwnProvider, echo
 
