@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ import pytest_asyncio
 from common.bus.connect import Bus, connect
 from common.bus.consume import BatchConsumer, ConsumerMetrics, Handle, Received, start_broker
 from common.bus.provision import provision
-from common.contracts.topology import DLQ, USAGE, consumer_of
+from common.contracts.topology import AUDIT, DLQ, USAGE, consumer_of
 from faststream.nats import NatsBroker
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 from prometheus_client import CollectorRegistry
 
@@ -118,6 +120,40 @@ async def test_events_come_in_batches_with_their_subject_id_and_place(bench: Ben
     assert (first.subject, first.event_id, first.sequence) == (SUBJECT, "id-0", 1)
     assert (last.event_id, last.sequence) == ("USAGE-701", 701)
     assert bench.count("consumed_events") == 701
+
+
+async def test_a_fetch_that_fails_while_the_next_consumer_is_starting_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscription, failed = JetStreamContext.PullSubscription, asyncio.Event()
+    fetch, subscribe = subscription.fetch, JetStreamContext.pull_subscribe
+    opened: list[Any] = []
+
+    async def fetch_after_a_failure(self: Any, *given: Any, **named: Any) -> list[Msg]:
+        if not failed.is_set():
+            failed.set()
+            raise TimeoutError
+        return await fetch(self, *given, **named)
+
+    async def subscribe_slowly(self: Any, *given: Any, **named: Any) -> Any:
+        opened.append(await subscribe(self, *given, **named))
+        if len(opened) == 2:
+            async with asyncio.timeout(10):
+                await failed.wait()
+        return opened[-1]
+
+    monkeypatch.setattr(subscription, "fetch", fetch_after_a_failure)
+    monkeypatch.setattr(JetStreamContext, "pull_subscribe", subscribe_slowly)
+    await bench.publish(b"1")
+    broker, ledger = NatsBroker(bench.url, logger=logging.getLogger("tests")), Ledger()
+    for row in (consumer_of("keyvault", USAGE.name), consumer_of("keyvault", AUDIT.name)):
+        BatchConsumer(row, ledger.handle, ConsumerMetrics(CollectorRegistry()), bench.bus).subscribe(broker)
+    await start_broker(broker)
+    try:
+        await until(lambda: ledger.committed == [b"1"])
+    finally:
+        await broker.stop()
+    assert not [line for line in caplog.records if line.exc_info]
 
 
 async def test_nothing_is_acknowledged_before_the_handler_has_committed(bench: Bench) -> None:

@@ -19,14 +19,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import asyncpg
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.annotations import NatsMessage
-from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
@@ -63,11 +62,17 @@ Handle = Callable[[Sequence[Received]], Awaitable[None]]
 
 
 async def start_broker(broker: NatsBroker) -> None:
-    """Start a broker and have its batches fetched without loss."""
+    """Start a broker and have its batches fetched without loss, from the first fetch on: a subscriber fetches as soon as
+    it is started, while the next one is starting."""
+    await broker.connect()
+    stream = broker.config.connection_state.stream
+    subscribe = stream.pull_subscribe
+
+    async def pull_subscribe(*given: Any, **named: Any) -> _Fetching:
+        return _Fetching(await subscribe(*given, **named))
+
+    stream.pull_subscribe = pull_subscribe
     await broker.start()
-    for subscriber in broker.subscribers:
-        if isinstance(subscriber, BatchPullStreamSubscriber) and subscriber.subscription is not None:
-            subscriber.subscription = cast(JetStreamContext.PullSubscription, _Fetching(subscriber.subscription))
 
 
 class _Fetching:
