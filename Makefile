@@ -52,7 +52,7 @@ lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests,
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/lint
 
-.PHONY: bench contracts docs lock clean
+.PHONY: bench contracts docs published lock clean
 bench: .venv/.installed-dev ## start the stack with the simulator at zero delay and measure it
 	@$(BIN)/python -m benchmarks
 
@@ -61,6 +61,9 @@ contracts: .venv/.installed-dev ## write the events' JSON Schemas, examples and 
 
 docs: contracts ## write every generated page again
 	@$(BIN)/python -m tests.lint.providers_page
+
+published: ## write the schemas of OpenAI's published answers again, from its Node client (needs node and npm)
+	@cd services/gateway/tests/fixtures/published && npm ci --silent && npm run --silent generate
 
 lock: .venv/.installed-dev ## resolve the dependencies again and write both lock files (pins and hashes, no addresses)
 	@$(BIN)/uv lock -q

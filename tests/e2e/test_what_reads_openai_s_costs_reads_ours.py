@@ -7,6 +7,7 @@ import time
 import openai
 import pytest
 from machine import Machine
+from published import check
 
 
 async def test_what_reads_openai_s_costs_reads_ours(machine: Machine) -> None:
@@ -26,5 +27,9 @@ async def test_what_reads_openai_s_costs_reads_ours(machine: Machine) -> None:
     assert used.input_tokens == answer.json()["usage"]["prompt_tokens"]
     assert paid.amount is not None
     assert paid.amount.value == pytest.approx(float(answer.headers["x-tollgate-cost-usd"]))
+    for path, kind in (("usage/completions", "usage"), ("costs", "costs")):
+        told = await machine.admin.get(f"/v1/organization/{path}", params={"start_time": began, "api_key_ids": key.id})
+        check(kind, told.json())
+        assert [result for bucket in told.json()["data"] for result in bucket["results"]]
     refused = await machine.caller.get("/v1/organization/costs?start_time=0")
     assert refused.status_code == 401

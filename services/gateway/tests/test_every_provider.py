@@ -1,5 +1,6 @@
 """Every provider of the registry, through the whole gateway and in its own words: a story with tools in two turns, and each
-of its capabilities once. The page of providers (`docs/providers.md`) is told by this."""
+of its capabilities once; what is answered has OpenAI's published shape. The page of providers (`docs/providers.md`) is
+told by this."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from common.providers.registry import PROVIDERS, Capability
 from gateway_house import Caller, House
 from native import folded
 from operated import add_model
+from published import check, check_chunk, check_completion, check_error, check_event, check_response
 from test_operations import wav
+from wire_streams import shown
 
 RATES = {"input_tokens": "1", "output_tokens": "2", "images": "0.01", "rerank_searches": "0.002"}
 RATES |= {"input_characters": "0.00001", "input_audio_seconds": "0.0001"}
@@ -36,6 +39,15 @@ ASKED: dict[Capability, tuple[str, dict[str, Any]]] = {
     "transcription": ("audio/transcriptions", {"files": {"file": ("a.wav", wav(0.1))}}),
     "translation": ("audio/translations", {"files": {"file": ("a.wav", wav(0.1))}}),
 }
+PUBLISHED: dict[Capability, str] = {
+    "completion": "completion",
+    "embeddings": "embeddings",
+    "moderation": "moderations",
+    "image": "images",
+    "transcription": "transcription",
+    "translation": "translation",
+}
+"""What the answers are called in OpenAI's document; rankings it does not know, and speech is a sound."""
 DONE = [(row.type, capability) for row in PROVIDERS.values() for capability in row.capabilities if capability in ASKED]
 
 each_provider = pytest.mark.parametrize("provider", PROVIDERS)
@@ -43,10 +55,15 @@ each_provider = pytest.mark.parametrize("provider", PROVIDERS)
 
 async def turn(house: House, caller: Caller, model: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
     """One streamed turn."""
-    answer = await house.ask(caller, model=model, messages=messages, tools=TOOLS, stream=True)
+    options = {"include_usage": True}
+    answer = await house.ask(caller, model=model, messages=messages, tools=TOOLS, stream=True, stream_options=options)
     assert answer.status_code == 200, answer.text
     assert answer.text.endswith("data: [DONE]\n\n")
-    return folded(answer.content.removesuffix(b"data: [DONE]\n\n"))
+    *chunks, last = shown(answer.content.removesuffix(b"data: [DONE]\n\n"))
+    for chunk in [*chunks, last]:
+        check_chunk(chunk)
+    assert (last["choices"], last["usage"]["total_tokens"] > 0) == ([], True)
+    return folded(b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks))
 
 
 @each_provider
@@ -78,8 +95,28 @@ async def test_a_picture_goes_and_an_answer_to_a_schema_comes(house: House, prov
         caller, model=model, messages=[{"role": "user", "content": parts}], response_format=wanted, max_tokens=200
     )
     assert answer.status_code == 200, answer.text
+    check_completion(answer.json(), is_relayed=PROVIDERS[provider].wire == "openai")
     assert isinstance(json.loads(answer.json()["choices"][0]["message"]["content"])["count"], int)
     assert "response_format" not in answer.headers.get("x-tollgate-dropped-params", "")
+
+
+@each_provider
+async def test_a_response_whole_and_streamed_and_a_refusal_are_as_published(house: House, provider: str) -> None:
+    model = await add_model(house, provider, MODELS.get(provider, "a-model"), RATES)
+    caller = await house.caller()
+    functions = [{"type": "function", "strict": False, **tool["function"]} for tool in TOOLS]
+    asked = {"model": model, "input": "Use read_tide. [[simulate tool_calls=2]]", "tools": functions}
+    whole = await house.http.post("/v1/responses", headers=caller.headers, json=asked)
+    assert whole.status_code == 200, whole.text
+    check_response(whole.json())
+    streamed = await house.http.post("/v1/responses", headers=caller.headers, json={**asked, "stream": True})
+    events = [json.loads(event.partition("\ndata: ")[2]) for event in streamed.text.split("\n\n")[:-1]]
+    for event in events:
+        check_event(event)
+    assert events[-1]["type"] == "response.completed"
+    refused = await house.ask(caller, "[[simulate status=400]]", model=model)
+    assert refused.status_code == 400
+    check_error(refused.json(), 400)
 
 
 @pytest.mark.parametrize(("provider", "capability"), DONE)
@@ -89,6 +126,8 @@ async def test_a_capability_is_done_and_paid(house: House, provider: str, capabi
     caller = await house.caller()
     answer = await _asked(house, caller, model, capability)
     assert answer.status_code == 200, answer.text
+    if capability in PUBLISHED:
+        check(PUBLISHED[capability], answer.json())
     assert answer.headers["x-tollgate-provider"] == provider
     [event] = await house.told(caller)
     assert (event.provider_type, event.status) == (provider, "completed")

@@ -166,6 +166,7 @@ def _begun(members: Members, response_id: str, created_at: int, is_stored: bool)
         "object": "response",
         "created_at": created_at,
         "status": "in_progress",
+        "access_programs": None,
         "background": False,
         "completed_at": None,
         "error": None,

@@ -69,6 +69,7 @@ class ResponseWriter:
             "object": "response",
             "created_at": self._created,
             "status": "in_progress",
+            "access_programs": None,
             "background": False,
             "completed_at": None,
             "error": None,
