@@ -14,6 +14,8 @@ import pytest
 from analytics.domain.log import RequestFilter
 from common.contracts.envelope import Envelope
 from common.contracts.usage import UsageRecorded
+from common.testing.events import of_a_later_release
+from common.testing.servers import TestDatabase
 
 MakeEvent = Callable[..., Any]
 EXAMPLES = Path(__file__).parents[3] / "libs/common/contracts/usage.recorded.v1"
@@ -150,6 +152,23 @@ async def test_every_example_of_the_contract_is_logged_as_it_is(journeys: Any) -
     for body in bodies:
         told = Envelope[UsageRecorded].model_validate_json(body).data
         assert (await journeys.analytics.request(told.request_id, None)).call == told
+
+
+async def test_a_call_that_a_later_release_tells_more_of_is_logged_as_far_as_it_is_known(journeys: Any) -> None:
+    told = Envelope[UsageRecorded].model_validate_json((EXAMPLES / "example-failed-after-two-attempts.json").read_bytes())
+    await journeys.log_raw([of_a_later_release(told)])
+    assert (await journeys.analytics.request(told.data.request_id, None)).call == told.data
+
+
+async def test_a_row_that_a_later_release_has_written_is_shown_as_far_as_it_is_known(
+    journeys: Any, usage_event: MakeEvent, database: TestDatabase
+) -> None:
+    event = usage_event("r")
+    await journeys.log([event])
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("UPDATE analytics.requests SET price = price || '{\"of_a_later_release\": true}'")
+    await owner.close()
+    assert (await journeys.analytics.request("r", None)).call == event.data
 
 
 async def test_a_batch_is_logged_whole_or_not_at_all(journeys: Any, usage_event: MakeEvent) -> None:

@@ -13,6 +13,7 @@ from billing.domain.charges import month_named
 from billing.domain.reading import AttemptRead, CallRead, EventRead, PriceRead, Reader, UsageRead
 from common.contracts.envelope import Envelope
 from common.contracts.usage import AttemptRecord, PriceUsed, UsageCounts, UsageRecorded
+from common.testing.events import of_a_later_release
 from common.usage import TOKEN_BUCKETS
 
 MakeEvent = Callable[..., Any]
@@ -68,9 +69,8 @@ def test_tokens_are_counted_over_all_buckets(usage_event: MakeEvent) -> None:
 
 
 def test_members_that_a_newer_gateway_adds_are_passed_over(usage_event: MakeEvent) -> None:
-    body = usage_event("r", cost="0.25").model_dump(mode="json")
-    body["data"]["mood"] = body["mood"] = {"sunny": True}
-    assert Reader().charge(json.dumps(body).encode()).cost == Decimal("0.25")
+    event = usage_event("r", cost="0.25")
+    assert Reader().charge(of_a_later_release(event)) == Reader().charge(event.model_dump_json().encode())
 
 
 @pytest.mark.parametrize("period", ["2026-13", "2026-1", "202611", "total", "2026-11-01", ""])

@@ -17,6 +17,7 @@ from common.contracts.usage import (
     rejected_subject,
 )
 from common.ids import usage_event_id, uuid7
+from common.testing.events import of_a_later_release
 
 SEEN = "/api/v1/llm/models/seen"
 START = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -101,6 +102,16 @@ async def test_names_that_nobody_serves_are_listed_with_what_they_seem_to_be(run
         ("custom", "brand-new", "unknown", None),
         ("openai", "gpt-4-2027-01-31", "dated", "gpt-4"),
     ]
+
+
+async def test_calls_and_refusals_that_a_later_release_tells_more_of_are_listed_like_any(running: Any) -> None:
+    for subject, event in (
+        (recorded_subject("custom", None), usage_event("brand-new", START)),
+        (rejected_subject("model_not_found"), rejected_event("gpt-nothing", START)),
+    ):
+        await running.bus.jetstream.publish(subject, of_a_later_release(event), headers=event_headers(uuid7()))
+    await publish(running)
+    assert {name for name, _, _ in await seen(running)} == {"brand-new", "gpt-nothing"}
 
 
 async def test_a_redelivered_event_is_counted_once(running: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from common.contracts.changes import AUDIT_RECORDED, AuditRecorded
 from common.contracts.envelope import Envelope, event_headers
 from common.ids import uuid7
+from common.testing.events import of_a_later_release
 
 AT = datetime(2026, 11, 21, 8, 38, 7, tzinfo=UTC)
 
@@ -37,7 +38,9 @@ async def test_what_others_tell_is_chained_once_and_verified(alone: Any, eventua
         return "alias.removed" in await alone.audit_actions("alias/a")
 
     await eventually(is_there)
-    await tell(alone, removed, audited("alias.changed"))
+    await tell(alone, removed)
+    changed = of_a_later_release(audited("alias.changed"))
+    await alone.bus.jetstream.publish("audit.recorded.catalog-sync", changed, headers=event_headers(uuid7()))
 
     async def is_last_there() -> bool:
         return "alias.changed" in await alone.audit_actions("alias/a")

@@ -8,6 +8,7 @@ from typing import Any
 from common.contracts.envelope import Envelope, event_headers
 from common.contracts.usage import USAGE_RECORDED, UsageRecorded, recorded_subject
 from common.ids import usage_event_id, uuid7
+from common.testing.events import of_a_later_release
 
 AT = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 NO_TOKENS = dict.fromkeys(
@@ -109,6 +110,17 @@ async def test_keys_and_credentials_know_when_they_were_last_used(alone: Any, ev
     assert await last_used(alone, "virtual_keys", made["id"]) == AT + timedelta(hours=1)
     shown = (await alone.call("GET", f"/api/v1/keys/{made['id']}", admin)).json()
     assert shown["last_used_at"] == "2026-11-21T09:30:00Z"
+
+
+async def test_a_call_that_a_later_release_tells_more_of_counts_like_any(alone: Any, eventually: Any) -> None:
+    made = await alone.make_key(await alone.admin())
+    body = of_a_later_release(used(made["id"], None, AT))
+    await alone.bus.jetstream.publish(recorded_subject("openai", made["id"]), body, headers=event_headers(uuid7()))
+
+    async def is_known() -> bool:
+        return await last_used(alone, "virtual_keys", made["id"]) == AT
+
+    await eventually(is_known)
 
 
 async def test_an_event_that_breaks_its_contract_goes_to_the_dlq_and_its_neighbours_count(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from common.contracts import generate
-from common.contracts.envelope import Contract, Envelope, event_headers, type_of
+from common.contracts.envelope import Contract, Envelope, event_headers, read_event, type_of
 from common.contracts.events import EVENTS, Event
 from common.contracts.generate import GOLDEN, differences, main, write
 from common.contracts.schemas import schema_of
@@ -19,6 +19,7 @@ from common.contracts.topology import STREAMS
 from common.contracts.usage import UsageRecorded, recorded_subject, rejected_subject
 from common.ids import usage_event_id
 from common.pricing import Price, cost
+from common.testing.events import of_a_later_release
 from common.usage import TOKEN_BUCKETS
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import ValidationError
@@ -55,6 +56,15 @@ def test_an_example_is_what_schema_and_model_say_and_comes_back_unchanged(event:
     again = json.loads(event.envelope.model_validate_json(json.dumps(example)).model_dump_json())
     assert event.envelope.model_validate(again) == read
     validator(event).validate(again)
+
+
+@pytest.mark.parametrize(("event", "name"), CASES)
+def test_whoever_hears_an_event_passes_over_what_a_later_release_has_added(event: Event, name: str) -> None:
+    told = event.envelope.model_validate(golden(event, name))
+    later = of_a_later_release(told)
+    assert read_event(event.envelope, later) == told
+    with pytest.raises(ValidationError):
+        event.envelope.model_validate_json(later)  # who tells it is held to what stands there
 
 
 @pytest.mark.parametrize(("event", "name"), CASES)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from common.bus.consume import Handle, Received
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, read_event
 from common.contracts.usage import UsageRecorded
 
 from analytics.domain.log import LoggedCall, logged_call
@@ -31,4 +31,4 @@ def usage_handler(analytics: Analytics) -> Handle:
 def _call(body: bytes) -> LoggedCall:
     if b"\\u0000" in body:
         body = _ZERO_BYTE.sub(rb"\1\\ufffd", body)
-    return logged_call(_UsageEvent.model_validate_json(body))
+    return logged_call(read_event(_UsageEvent, body))

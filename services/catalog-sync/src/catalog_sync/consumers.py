@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.bus.consume import Handle, Received
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, read_event
 from common.contracts.usage import UsageRecorded, UsageRejected
 
 from catalog_sync.domain.provider_types import is_known
@@ -28,7 +28,7 @@ def usage_handler(catalog: CatalogSync) -> Handle:
 
 def _unpriced(received: Received) -> Sighting | None:
     """A call that was charged at the fallback."""
-    event = Envelope[UsageRecorded].model_validate_json(received.body)
+    event = read_event(Envelope[UsageRecorded], received.body)
     if not event.data.price.is_fallback:
         return None
     return Sighting(event.data.provider_type, event.data.model[:_LONGEST_NAME], event.time)
@@ -36,7 +36,7 @@ def _unpriced(received: Received) -> Sighting | None:
 
 def _unknown(received: Received) -> Sighting | None:
     """A call of a name that nobody serves; its provider is known only where the name begins with one."""
-    event = Envelope[UsageRejected].model_validate_json(received.body)
+    event = read_event(Envelope[UsageRejected], received.body)
     name = event.data.requested_model
     if not name:
         return None

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from common.bus.consume import Handle, Received
 from common.contracts.changes import AuditRecorded
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, read_event
 from common.contracts.usage import UsageRecorded
 
 from keyvault.domain.actors import Actor
@@ -27,7 +27,7 @@ def usage_handler(keyvault: Keyvault) -> Handle:
         credential_uses: dict[str, datetime] = {}
         verdicts: dict[str, Verdict] = {}
         for received in batch:
-            event = Envelope[UsageRecorded].model_validate_json(received.body)
+            event = read_event(Envelope[UsageRecorded], received.body)
             _keep_latest(key_uses, event.data.api_key_id, event.time)
             _keep_latest(credential_uses, event.data.credential_id, event.time)
             for credential_id, verdict in _verdicts(event):
@@ -42,7 +42,7 @@ def audit_handler(keyvault: Keyvault) -> Handle:
     """The handler of `audit.recorded`: what admins did at other services goes into the one trail."""
 
     async def handle(batch: Sequence[Received]) -> None:
-        events = [Envelope[AuditRecorded].model_validate_json(received.body) for received in batch]
+        events = [read_event(Envelope[AuditRecorded], received.body) for received in batch]
         await keyvault.audit_trail.chain([(event.id, _act_of(event), event.data.at) for event in events])
 
     return handle

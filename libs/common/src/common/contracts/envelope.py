@@ -18,7 +18,8 @@ MESSAGE_ID_HEADER = "Nats-Msg-Id"
 
 
 class Contract(BaseModel):
-    """A frozen, closed shape: what it does not name is refused, so that nobody guesses."""
+    """A frozen, closed shape: who tells an event says what stands here and nothing else. Who hears one may be of an older
+    release than who told it, and reads it with `read_event`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -46,6 +47,12 @@ class Envelope(Contract, Generic[Content]):
     """The W3C trace context that it happened in."""
     data: Content
     """What there is to say of it."""
+
+
+def read_event(kind: type[Envelope[Content]], body: bytes) -> Envelope[Content]:
+    """An event as whoever hears it takes it: members that a later release has added, at any depth, are passed over.
+    ValueError for what else breaks the contract."""
+    return kind.model_validate_json(body, extra="ignore")
 
 
 def event_headers(event_id: str, traceparent: str | None = None) -> dict[str, str]:

@@ -193,4 +193,6 @@ def _logged(row: asyncpg.Record) -> LoggedCall:
     told["cost_usd"] = Money(row["cost"])
     told["operator_cost_usd"] = Money(row["operator_cost"])
     told["started_at"] = rfc3339(row["started_at"])
-    return LoggedCall(row["event_id"], row["started_at"], UsageRecorded.model_validate(told), row["recorded_at"])
+    # Another replica may be of a later release, and its documents have members that are not known here.
+    call = UsageRecorded.model_validate(told, extra="ignore")
+    return LoggedCall(row["event_id"], row["started_at"], call, row["recorded_at"])
