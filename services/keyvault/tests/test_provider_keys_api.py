@@ -61,6 +61,15 @@ async def test_a_saved_key_is_shown_masked_and_told_without_its_secret(vault: An
     assert REAL not in str(dict(row))
 
 
+async def test_the_next_key_of_a_provider_is_answered_as_the_list_shows_it(vault: Any) -> None:
+    admin = await vault.admin()
+    await save(vault, admin)
+    await vault.owner.execute("UPDATE credentials SET last_used_at = '2026-11-21 08:30Z'")
+    answer = await save(vault, admin, api_key=f"{REAL}-next")
+    assert answer.json()["last_used_at"] == "2026-11-21T08:30:00Z"
+    assert (await vault.call("GET", KEYS, admin)).json() == [answer.json()]
+
+
 async def test_a_key_saved_again_is_the_next_version_of_the_same_credential(vault: Any) -> None:
     admin = await vault.admin()
     await save(vault, admin)

@@ -220,6 +220,7 @@ def _next_version(row: ProviderRow, current: Credential | None, given: Given, no
         updated_at=now,
         secret_at=now,
         expires_at=given.expires_at,
+        last_used_at=current.last_used_at if current else None,
     )
 
 
