@@ -155,7 +155,9 @@ async def test_every_example_of_the_contract_is_logged_as_it_is(journeys: Any) -
 
 
 async def test_a_call_that_a_later_release_tells_more_of_is_logged_as_far_as_it_is_known(journeys: Any) -> None:
-    told = Envelope[UsageRecorded].model_validate_json((EXAMPLES / "example-failed-after-two-attempts.json").read_bytes())
+    told = Envelope[UsageRecorded].model_validate_json(
+        (EXAMPLES / "example-failed-after-two-attempts.json").read_bytes()
+    )
     await journeys.log_raw([of_a_later_release(told)])
     assert (await journeys.analytics.request(told.data.request_id, None)).call == told.data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -39,6 +40,22 @@ async def test_whoever_the_issuer_knows_gets_an_account_and_a_session(
     assert me is not None
     assert (me["email"], me["name"], me["role"], me["tier"]) == (somebody["email"], "Ada", "user", "trial")
     assert await joined.audit_actions(me["id"]) == ["user.created"]
+
+
+async def test_an_id_token_that_names_its_access_token_counts(
+    issuer: OwnIssuer, browser: Browser, somebody: Claims
+) -> None:
+    digest = hashlib.sha256(b"of no use elsewhere").digest()
+    somebody["at_hash"] = base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+    assert (await browser.log_in()).status_code == 303
+
+
+async def test_a_name_that_no_database_can_keep_keeps_nobody_out(
+    issuer: OwnIssuer, browser: Browser, somebody: Claims
+) -> None:
+    somebody["name"] = "A\ud800d\u0000a"
+    assert (await browser.log_in()).status_code == 303
+    assert (await browser.me() or {})["name"] == "Ada"
 
 
 async def test_a_second_login_opens_the_same_account(browser: Browser, somebody: Claims) -> None:

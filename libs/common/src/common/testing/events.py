@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 
 def of_a_later_release(event: BaseModel) -> bytes:
-    """An event's bytes with a member that nobody knows in each of its objects; free tables (tags, units) stay as they are."""
+    """An event's bytes with a member that nobody knows in each of its objects; free tables (tags, units) stay as they
+    are."""
     return json.dumps(_with_more(event, event.model_dump(mode="json"))).encode()
 
 

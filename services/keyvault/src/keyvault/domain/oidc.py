@@ -7,6 +7,8 @@ the issuer's name for somebody and nothing else: an address, verified or not, op
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 import jwt
 from common.contracts.snapshots import AccountTier, Role
 from common.errors import Forbidden, Unauthorized
+from common.secret import Secret
 
 from keyvault.domain.accounts import InvalidEmail, clean_email
 
@@ -34,6 +37,9 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"RSA": _RSA, "EC": ("ES256", "ES384", "ES512"), "OKP": ("EdDSA",)}
 )
 """Which algorithms a key may verify, by its `kty`."""
+
+_HASHES = MappingProxyType({"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512})
+"""What `at_hash` is made with, by the end of the algorithm's name (OpenID Connect Core, 3.1.3.6); EdDSA names none."""
 
 
 class InvalidIdToken(Unauthorized):
@@ -125,11 +131,20 @@ def with_query(url: str, more: Mapping[str, str]) -> str:
     return parts._replace(query=query, fragment="").geturl()
 
 
-def verified_id_token(token: str, keys: Sequence[Mapping[str, Any]], client: OidcClient, nonce: str) -> dict[str, Any]:
-    """The claims of an ID token that is for us and this very login. Raises InvalidIdToken, UnknownSigningKey."""
+def verified_id_token(
+    token: str, keys: Sequence[Mapping[str, Any]], client: OidcClient, nonce: str, access_token: Secret | None
+) -> dict[str, Any]:
+    """The claims of an ID token that is for us and this very login, and, where it says so, came with this access token.
+    Raises InvalidIdToken, UnknownSigningKey."""
     claims = _verified(token, keys, client, required=("exp", "iat", "sub"))
-    if not isinstance(claims.get("nonce"), str) or not hmac.compare_digest(claims["nonce"].encode(), nonce.encode()):
+    if not _is_same(claims.get("nonce"), nonce):
         raise InvalidIdToken("the identity provider answered another login: its nonce differs")
+    hashed = _HASHES.get(str(jwt.get_unverified_header(token)["alg"])[-3:])
+    if access_token is not None and "at_hash" in claims and hashed is not None:
+        digest = hashed(access_token.reveal().encode()).digest()
+        half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
+        if not _is_same(claims["at_hash"], half):
+            raise InvalidIdToken("the identity provider's token came with another access token")
     return claims
 
 
@@ -151,7 +166,7 @@ def identity_of(claims: Mapping[str, Any], rules: ClaimRules) -> Identity:
     return Identity(
         issuer=str(claims["iss"]),
         subject=str(claims["sub"]),
-        name=str(name).replace("\x00", "")[:_MAX_NAME_CHARACTERS],
+        name="".join(filter(str.isprintable, str(name)))[:_MAX_NAME_CHARACTERS],
         role=role,
         tier=_tier(values_at(claims, rules.tier_claim), rules) if rules.tier_claim else None,
         claims=claims,
@@ -190,9 +205,14 @@ def _verified(
     except jwt.PyJWTError as error:
         raise InvalidIdToken(f"the identity provider's token does not count ({type(error).__name__})") from None
     _check_party(claims, client)
-    if not 0 < len(str(claims["sub"])) <= _MAX_SUBJECT_CHARACTERS or "\x00" in str(claims["sub"]):
+    subject = str(claims["sub"])
+    if not 0 < len(subject) <= _MAX_SUBJECT_CHARACTERS or not subject.isprintable():
         raise InvalidIdToken("the identity provider's token names nobody")
     return claims
+
+
+def _is_same(claim: Any, expected: str) -> bool:
+    return isinstance(claim, str) and hmac.compare_digest(claim.encode(errors="replace"), expected.encode())
 
 
 def _check_party(claims: Mapping[str, Any], client: OidcClient) -> None:

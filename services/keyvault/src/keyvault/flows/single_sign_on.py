@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-import structlog
 from common.clock import Clock
 from common.contracts.snapshots import UserSessions
 from common.contracts.topology import SESSIONS_BUCKET
@@ -41,10 +40,8 @@ from keyvault.flows.accounts import EmailTaken, SignupClosed
 from keyvault.flows.audit_trail import record
 from keyvault.flows.throttle import Throttle
 from keyvault.flows.users import Users
-from keyvault.sources.issuer import IssuedTokens, Issuer
+from keyvault.sources.issuer import IssuedTokens, Issuer, IssuerAway
 from keyvault.store import identities, users
-
-log = structlog.get_logger()
 
 _WINDOW_SECONDS = 600.0
 _LOGINS_AN_ADDRESS = 300
@@ -169,10 +166,14 @@ class SingleSignOn:
             return await add(connection, [snapshot(SESSIONS_BUCKET.name, f"user.{user.id}", state)])
 
     async def logout_url(self) -> str | None:
-        """Where a browser ends its session with the issuer, too; None where it offers that nowhere."""
+        """Where a browser ends its session with the issuer, too; None where it offers that nowhere, or is away: then
+        only ours has ended."""
         if self._set is None:
             return None
-        endpoint = (await self._set.issuer.metadata()).end_session_endpoint
+        try:
+            endpoint = (await self._set.issuer.metadata()).end_session_endpoint
+        except IssuerAway:
+            return None
         return with_query(endpoint, {"client_id": self._set.client.client_id}) if endpoint else None
 
     def _trusted(self) -> Trusted:
@@ -196,12 +197,12 @@ class SingleSignOn:
     async def _identity(self, trusted: Trusted, intent: LoginIntent, code: str) -> Identity:
         """Whom a code names, once its ID token has been checked."""
         tokens = await trusted.issuer.exchange(code, intent.verifier)
-        keys, client = await trusted.issuer.keys(), trusted.client
+        keys, expected = await trusted.issuer.keys(), (trusted.client, intent.nonce, tokens.access_token)
         try:
-            claims = verified_id_token(tokens.id_token, keys, client, intent.nonce)
+            claims = verified_id_token(tokens.id_token, keys, *expected)
         except UnknownSigningKey:
             keys = await trusted.issuer.keys(is_one_missing=True)
-            claims = verified_id_token(tokens.id_token, keys, client, intent.nonce)
+            claims = verified_id_token(tokens.id_token, keys, *expected)
         return identity_of(await self._completed(trusted, tokens, claims), trusted.claims)
 
     async def _completed(self, trusted: Trusted, tokens: IssuedTokens, claims: dict[str, object]) -> dict[str, object]:

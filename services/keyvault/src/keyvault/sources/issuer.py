@@ -1,8 +1,10 @@
 """The OpenID Connect issuer over HTTP: its discovery document, its keys, a code for tokens, claims about somebody.
 
 What it says of itself is kept for an hour, and its keys are read again sooner when a token names one that is not among
-them, at most every half minute. Everything has a deadline and a bound, redirects are not followed, and the connection is
-guarded: a discovery document cannot send us to our neighbours. No error repeats what was sent or answered.
+them, at most every half minute. While it is away it is asked every few seconds, and whoever waits meanwhile is told so at
+once: a deadline is waited out by one login and not by each in turn. Everything has a deadline and a bound, redirects are
+not followed, and the connection is guarded: a discovery document cannot send us to our neighbours. No error repeats what
+was sent or answered; of a refused code the log names the standard's word for why.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
+import structlog
 from common.clock import Clock
 from common.errors import Unauthorized, Unavailable
 from common.http.guarded import guarded_client
@@ -24,6 +27,8 @@ from common.urls import ForbiddenUrl, UrlRules
 
 from keyvault.domain.oidc import OidcClient
 
+log = structlog.get_logger()
+
 _DEADLINE_SECONDS = 10.0
 _FRESH_SECONDS = 3600.0
 _KEYS_AGAIN_SECONDS = 30.0
@@ -31,6 +36,13 @@ _MAX_BODY_BYTES = 256 << 10
 _MAX_KEYS = 100
 _RETRY_SECONDS = 5
 _DISCOVERY = "/.well-known/openid-configuration"
+_REFUSALS = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant"),
+        *("unauthorized_client", "unsupported_grant_type", "invalid_scope"),
+    }
+)
+"""Why a code is refused (RFC 6749, 5.2); an issuer's other words are its own, and may be anything."""
 
 
 class IssuerAway(Unavailable):
@@ -80,6 +92,7 @@ class Issuer:
         self._reading = asyncio.Lock()
         self._metadata: tuple[float, IssuerMetadata] | None = None
         self._keys: tuple[float, list[Mapping[str, Any]]] | None = None
+        self._unread: tuple[float, str] | None = None
 
     @classmethod
     def client(cls, rules: UrlRules) -> httpx2.AsyncClient:
@@ -91,7 +104,7 @@ class Issuer:
         async with self._reading:
             if self._metadata is None or self._age(self._metadata[0]) > _FRESH_SECONDS:
                 url = self._who.issuer.removesuffix("/") + _DISCOVERY
-                found = _metadata_of(await self._read("GET", url), self._who.issuer)
+                found = _metadata_of(await self._published(url), self._who.issuer)
                 self._metadata = (self._clock.monotonic(), found)
             return self._metadata[1]
 
@@ -101,7 +114,7 @@ class Issuer:
         async with self._reading:
             oldest = _KEYS_AGAIN_SECONDS if is_one_missing else _FRESH_SECONDS
             if self._keys is None or self._age(self._keys[0]) > oldest:
-                listed = (await self._read("GET", url)).get("keys")
+                listed = (await self._published(url)).get("keys")
                 found = listed[:_MAX_KEYS] if isinstance(listed, list) else []
                 self._keys = (self._clock.monotonic(), [key for key in found if isinstance(key, dict)])
             return self._keys[1]
@@ -129,6 +142,16 @@ class Issuer:
             return {}
         return await self._read("GET", url, headers={"authorization": f"Bearer {access_token.reveal()}"})
 
+    async def _published(self, url: str) -> dict[str, Any]:
+        """A public document of the issuer's; one reader at a time."""
+        if self._unread is not None and self._age(self._unread[0]) < _RETRY_SECONDS:
+            raise IssuerAway(self._unread[1], retry_after_seconds=_RETRY_SECONDS)
+        try:
+            return await self._read("GET", url)
+        except IssuerAway as away:
+            self._unread = (self._clock.monotonic(), away.message)
+            raise
+
     def _proof(self, form: dict[str, str], *, takes_basic: bool) -> dict[str, str]:
         """How we prove who we are: Basic where the issuer takes it, else in the form (RFC 6749, 2.3.1)."""
         if self._secret is None or not takes_basic:
@@ -152,9 +175,11 @@ class Issuer:
                 status, body = response.status_code, await _bounded(response)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ForbiddenUrl, OSError) as error:
             raise _away(f"cannot be reached ({type(error).__name__})") from error
-        if form is not None and status in (400, 401, 403):
-            raise CodeRefused("the identity provider did not take the login: begin again")
         content = _object(body)
+        if form is not None and status in (400, 401, 403):
+            why = (content or {}).get("error")
+            log.warning("oidc_code_refused", status=status, error=why if why in _REFUSALS else None)
+            raise CodeRefused("the identity provider did not take the login: begin again")
         if status != 200 or content is None:
             raise _away(f"answered HTTP {status}")
         return content
