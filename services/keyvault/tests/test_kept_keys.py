@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import httpx2
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from common.providers.sigv4 import AccessKey, signed_headers
+from common.testing.clocks import FixedClock
+from keyvault.sources.shelf import Shelf, ShelfPlace
 from moto.server import ThreadedMotoServer
 
 KEYS = "/api/v1/llm/providers/keys"
@@ -105,6 +108,29 @@ async def test_an_outage_and_an_unusable_value_change_nothing(vault_with: Any, s
         held._shelf = type(held._shelf)(closed, held._shelf.region, held._shelf.prefix, held._shelf.key)
         await refresh(vault)
         assert await shown(vault, admin) == {"openai": ("secrets_manager", "...0001")}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"SecretValues": [], "Errors": None},
+        {"SecretValues": "none", "Errors": ["none"]},
+        {
+            "Errors": [
+                {"SecretId": f"arn:aws:secretsmanager:x:1:secret:{PREFIX}OPENAI_API_KEY-a", "ErrorCode": "Denied"}
+            ]
+        },
+        {"SecretValues": [{"Name": f"{PREFIX}OPENAI_API_KEY"}]},
+    ],
+    ids=["nothing", "an empty list", "another shape", "a refusal under another name", "a key without its text"],
+)
+async def test_a_key_of_which_nothing_is_said_is_not_taken_for_a_removed_one(said: Any) -> None:
+    answered = httpx2.MockTransport(lambda request: httpx2.Response(200, json=said))
+    place = ShelfPlace("https://aws.example", "eu-central-1", PREFIX, AccessKey("AKIDEXAMPLE", "wJalrXUtnFEMI"))
+    async with httpx2.AsyncClient(transport=answered) as client:
+        held = await Shelf(client, FixedClock(), place).held(["OPENAI_API_KEY"])
+    assert (held.secrets, held.unknown) == ({}, {"OPENAI_API_KEY"})
 
 
 async def test_a_start_without_secrets_manager_answering_serves_all_the_same(vault_with: Any) -> None:

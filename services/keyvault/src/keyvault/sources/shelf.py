@@ -1,7 +1,8 @@
 """AWS Secrets Manager over HTTP: the provider keys that an operator keeps there, each named like its variable.
 
-One signed request for twenty keys. What it does not say for certain (it is away, or may not open one) is told as unknown,
-so that nobody takes an outage for a key that was removed. Nothing of an answer is repeated in a log line.
+One signed request for twenty keys. A key is absent only where the answer says so by its name; of what it does not say for
+certain (it is away, may not open one, or says nothing of it) is told as unknown, so that nobody takes an outage for a key
+that was removed. Nothing of an answer is repeated in a log line.
 """
 
 from __future__ import annotations
@@ -69,14 +70,13 @@ class Shelf:
         for first in range(0, len(names), _AT_ONCE):
             asked = names[first : first + _AT_ONCE]
             try:
-                answer = await self._ask(asked)
+                held = self._read(await self._ask(asked), asked)
             except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ForbiddenUrl, OSError, ValueError) as error:
                 log.warning("secrets_manager_away", error=type(error).__name__)
                 unknown.update(asked)
                 continue
-            found, uncertain = self._read(answer)
-            secrets |= {name: secret for name, secret in found.items() if name in asked}
-            unknown |= uncertain
+            secrets |= held.secrets
+            unknown |= held.unknown
         return Held(secrets, frozenset(unknown))
 
     async def _ask(self, names: Sequence[str]) -> dict[str, Any]:
@@ -106,18 +106,27 @@ class Shelf:
             raise ValueError("no object")
         return content
 
-    def _read(self, answer: Mapping[str, Any]) -> tuple[dict[str, Secret], set[str]]:
-        """The keys in an answer, and the names of which it says nothing certain."""
+    def _read(self, answer: Mapping[str, Any], asked: Sequence[str]) -> Held:
+        """What an answer says of the names that were asked for."""
         found: dict[str, Secret] = {}
-        errors = [each for each in answer.get("Errors") or () if each.get("ErrorCode") != _ABSENT]
-        unknown = {str(each.get("SecretId", "")).removeprefix(self._shelf.prefix) for each in errors}
-        for value in answer.get("SecretValues") or ():
-            name = str(value.get("Name", "")).removeprefix(self._shelf.prefix)
+        absent = {
+            self._name(one.get("SecretId")) for one in _objects(answer, "Errors") if one.get("ErrorCode") == _ABSENT
+        }
+        for value in _objects(answer, "SecretValues"):
+            name = self._name(value.get("Name"))
             try:
                 found[name] = Secret(check_secret(str(value.get("SecretString", "")).strip()))
             except ValueError:
                 log.warning("kept_key_unusable", name=name[:64])
-                unknown.add(name)
-        for name in unknown:
-            log.warning("kept_key_unknown", name=name[:64])
-        return found, unknown
+        unknown = frozenset(asked) - found.keys() - absent
+        for name in sorted(unknown):
+            log.warning("kept_key_unknown", name=name)
+        return Held({name: found[name] for name in asked if name in found}, unknown)
+
+    def _name(self, told: object) -> str:
+        return str(told).removeprefix(self._shelf.prefix)
+
+
+def _objects(answer: Mapping[str, Any], member: str) -> list[dict[str, Any]]:
+    found = answer.get(member)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
