@@ -55,6 +55,10 @@ OPENROUTER = {
 }
 
 
+def openrouter(**members: object) -> str:
+    return json.dumps({"data": [OPENROUTER["data"][0] | members]})
+
+
 @pytest.mark.parametrize(
     ("form", "bill", "rows"),
     [
@@ -88,12 +92,30 @@ def test_each_bill_is_read_exactly(form: str, bill: str, rows: list[BillRow]) ->
         ("openrouter_activity", '{"data": [{"date": "someday", "model": "m", "usage": 1}]}'),
         ("csv", "day,amount\n2026-11-01,1\n"),
         ("csv", "day,model,amount_usd\n2026-11-01,m,Infinity\n"),
+        ("csv", "day,model,amount_usd\n2026-11-01,m,1e999999\n"),
+        ("csv", "day,model,amount_usd\n2026-11-01,m,1000000000001\n"),
+        ("csv", "day,model,amount_usd\n2026-11-01,a\0b,1\n"),
+        ("csv", "day,model,amount_usd,input_tokens\n2026-11-01,m,1,-1\n"),
+        ("openrouter_activity", openrouter(model="\ud800")),
+        ("openrouter_activity", openrouter(model=5)),
+        ("openrouter_activity", openrouter(model={})),
+        ("openrouter_activity", openrouter(model="m" * 257)),
+        ("openrouter_activity", openrouter(prompt_tokens=10**30)),
+        ("openrouter_activity", openrouter(prompt_tokens=0.5)),
+        ("openrouter_activity", openrouter(prompt_tokens=1).replace("1,", "1e99999999,")),
         ("csv", ""),
     ],
 )
 def test_what_is_no_bill_is_refused(form: str, bill: str) -> None:
     with pytest.raises(BillUnreadable):
         read_bill(form, bill)  # type: ignore[arg-type]
+
+
+def test_the_noise_of_a_float_is_no_money_and_cents_are_not_rounded() -> None:
+    [noisy] = read_bill("openrouter_activity", openrouter(usage=1.2345678901234567e-08))
+    assert noisy.amount == Decimal("0.00000001234567890123")
+    cents = json.dumps(ANTHROPIC).replace("123.78912", "123456789012.123456789012345678")
+    assert read_bill("anthropic_cost", cents)[0].amount == Decimal("1234567890.12123456789012345678")
 
 
 def test_a_bill_that_agrees_has_no_drift_and_dated_names_are_ours() -> None:

@@ -283,4 +283,7 @@ async def test_admins_alone_rerate_over_http(service: Any) -> None:
     assert (shown.status_code, shown.json()["calls"], shown.json()["difference_usd"]) == (200, 0, "0")
     booked = await service.client.post(f"{path}/{shown.json()['id']}/book", json=body, headers=admin)
     assert booked.status_code == 409, "there is nothing to book"
+    for day in ("9999-12-31", "0001-01-01"):
+        body = {"first_day": day, "last_day": day}
+        assert (await service.client.post(path, json=body, headers=admin)).status_code == 422
     assert (await service.get(path))["items"] == []

@@ -172,6 +172,8 @@ async def test_admins_reconcile_over_http_and_nobody_else_does(
     assert {line["kind"] for line in ledger} == {"usage", "reconciliation"}
     unreadable = await service.client.post(path, json={**body, "content": "?"}, headers=admin)
     assert unreadable.status_code == 422
+    many = await service.client.post(path, json={**body, "content": bill("999999999999")}, headers=admin)
+    assert (many.status_code, many.json()["drift_percent"]) == (201, "49999999999850.0000")
     assert (await service.client.get(f"{path}/nothing", headers=admin)).status_code == 404
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import common.errors
 import httpx2
 import pytest
@@ -51,6 +52,10 @@ def app() -> FastAPI:
     @made.get("/bug")
     async def bug() -> None:
         raise KeyError(SENSITIVE)
+
+    @made.get("/unstorable")
+    async def unstorable() -> None:
+        raise asyncpg.CharacterNotInRepertoireError(SENSITIVE)
 
     @made.get("/http")
     async def http() -> None:
@@ -120,6 +125,17 @@ async def test_a_bug_says_nothing_to_the_client_and_where_to_the_log(client: htt
     [line] = [line for line in lines if line["event"] == "request_failed"]
     assert (line["path"], line["method"], type(line["exc_info"])) == ("/bug", "GET", KeyError)
     assert line["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_value_that_the_database_cannot_hold_is_the_clients_fault_and_told_nowhere(
+    client: httpx2.AsyncClient,
+) -> None:
+    with capture_logs() as lines:
+        answer = await client.get("/unstorable")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert SENSITIVE not in answer.text
+    assert [line["event"] for line in lines] == ["value_unstorable"]
+    assert SENSITIVE not in str(lines)
 
 
 async def test_a_frameworks_own_errors_keep_status_and_headers(client: httpx2.AsyncClient) -> None:

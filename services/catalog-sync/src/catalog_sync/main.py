@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
 from common.backbone import open_backbone
 from common.bus.mirror import Mirror
 from common.clock import Clock, SystemClock
@@ -15,8 +14,7 @@ from common.http.fetch import Fetcher
 from common.http.serve import serve
 from common.settings import read_or_exit
 from common.telemetry.logs import configure_logs
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from catalog_sync.api import aliases, models, providers, quarantine, tiers
@@ -71,7 +69,6 @@ def create_app(
                 await kept.close()
 
     app = create_api("Tollgate catalog-sync", lifespan, registry)
-    app.add_exception_handler(asyncpg.DataError, _render_unstorable)
     for router in (quarantine.router, models.router, providers.router, aliases.router, tiers.router):
         app.include_router(router)
     return app
@@ -93,11 +90,6 @@ def own_lists_of(settings: CatalogSyncSettings, credentials: SystemCredentials) 
         return None
     door = KeyvaultDoor(settings.keyvault_url, settings.token)
     return OwnLists(Fetcher(settings.provider_rules), credentials, door.open)
-
-
-async def _render_unstorable(request: Request, error: Exception) -> JSONResponse:
-    """A value that Postgres cannot hold (a NUL in a text, half a surrogate pair) cannot be meant."""
-    return JSONResponse({"detail": "a value holds characters that cannot be stored", "code": "bad_request"}, 400)
 
 
 def run() -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -58,6 +59,7 @@ def create_api(
     app.add_exception_handler(TollgateError, _render_error)
     app.add_exception_handler(HTTPException, _render_http_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
+    app.add_exception_handler(asyncpg.DataError, _render_unstorable)
     app.add_exception_handler(Exception, _render_bug)
     app.middleware("http")(_with_request_id)
     return app
@@ -116,6 +118,13 @@ async def _render_validation(request: Request, error: Exception) -> JSONResponse
     # Without `input` and `ctx`: what was sent may hold a secret.
     detail = [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
     return JSONResponse({"detail": detail}, 422)
+
+
+async def _render_unstorable(request: Request, error: Exception) -> JSONResponse:
+    """What Postgres cannot hold (a zero byte or half a surrogate pair in a text, a number beyond its column) cannot be
+    meant, wherever in a request it stands. The error's own words hold the value, and are repeated nowhere."""
+    log.warning("value_unstorable", path=request.url.path, method=request.method, error=type(error).__name__)
+    return JSONResponse({"detail": "a value cannot be stored", "code": "bad_request"}, 400)
 
 
 async def _render_bug(request: Request, error: Exception) -> JSONResponse:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, cast
 
 from common.http.app import revision_header
 from common.http.sessions import Caller, current_admin, current_caller
 from common.postgres.outbox import Relay
 from fastapi import Depends, Query, Request, Response
+from pydantic import Field
 
 from billing.domain.budgets import Setter
 from billing.flows import Billing
@@ -46,6 +48,8 @@ SignedAdmin = Annotated[Caller, Depends(current_admin)]
 AnswersWhenTold = Annotated[Told, Depends(Told)]
 Wanted = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]*$")]
 """An id to filter by; Postgres holds no text with a zero byte."""
+Day = Annotated[date, Field(ge=date(1970, 1, 1), lt=date(9999, 1, 1))]
+"""A UTC day that has one before and one after it."""
 
 MAX_BIGINT = 2**63 - 1
 

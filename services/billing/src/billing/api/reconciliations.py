@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Annotated
 
 from common.errors import BadRequest
@@ -13,8 +13,9 @@ from common.money import Money
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing.api.dependencies import Flows, SignedAdmin, Wanted
+from billing.api.dependencies import Day, Flows, SignedAdmin, Wanted
 from billing.domain.bills import Format, MatchedRow
+from billing.domain.charges import PRECISION
 from billing.store.reconciliations import Reconciliation
 
 router = APIRouter(prefix="/api/v1/billing/reconciliations", tags=["billing"])
@@ -43,8 +44,8 @@ class AskedBill(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     provider_type: ProviderType
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
     format: Format | None = None
 
 
@@ -126,7 +127,6 @@ async def accept_drift(reconciliation_id: ReconciliationId, billing: Flows, call
 
 
 def _item(found: Reconciliation, rows: Sequence[MatchedRow] | None = None) -> ReconciliationItem:
-    ratio = found.drift_ratio
     return ReconciliationItem(
         id=found.id,
         provider_type=found.provider_type,
@@ -136,7 +136,7 @@ def _item(found: Reconciliation, rows: Sequence[MatchedRow] | None = None) -> Re
         billed_usd=Money(found.billed) if found.billed is not None else None,
         booked_usd=Money(found.booked),
         drift_usd=Money(found.drift),
-        drift_percent=(ratio * 100).quantize(Decimal("0.0001")) if ratio is not None else None,
+        drift_percent=_percent(found.drift_ratio),
         is_alarming=found.is_alarming,
         rows_off=found.rows_off,
         created_by=found.created_by,
@@ -145,6 +145,14 @@ def _item(found: Reconciliation, rows: Sequence[MatchedRow] | None = None) -> Re
         accepted_at=found.accepted_at,
         rows=[_day(row) for row in rows] if rows is not None else None,
     )
+
+
+def _percent(ratio: Decimal | None) -> Decimal | None:
+    if ratio is None:
+        return None
+    with localcontext() as context:
+        context.prec = PRECISION  # of next to nothing a bill can be a great many times
+        return (ratio * 100).quantize(Decimal("0.0001"))
 
 
 def _day(row: MatchedRow) -> DayItem:

@@ -12,7 +12,7 @@ from common.money import Money
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing.api.dependencies import Flows, SignedAdmin
+from billing.api.dependencies import Day, Flows, SignedAdmin
 from billing.domain.rerating import Difference, Place
 from billing.flows.rerating import Period, Shown
 from billing.store.reratings import Booked
@@ -29,8 +29,8 @@ class AskedPeriod(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
     provider_type: Name = None
     model: Name = None
 

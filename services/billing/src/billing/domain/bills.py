@@ -2,7 +2,8 @@
 
 Formats: OpenAI's organization costs and usage (completions), Anthropic's cost report, OpenRouter's activity, and a plain
 CSV with the columns `day, model, amount_usd` (`input_tokens`, `output_tokens` optional). Numbers are read as exact
-decimals, never as floats.
+decimals, never as floats; what a bill cannot mean (an amount or a count beyond all bounds, a name that is no text) is
+refused before anything is added up.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import Any, Literal
 
 from common.errors import Unprocessable
@@ -29,8 +30,14 @@ ALARMING = Decimal("0.01")
 TOKENS_ALONE: frozenset[Format] = frozenset({"openai_usage"})
 """Bills that tell no amounts."""
 
-_CENTS = Decimal(100)
+_CENTS = 100
 _NOTHING = Decimal(0)
+_MOST_AMOUNT = Decimal(10) ** 12
+_SMALLEST = Decimal(1).scaleb(-20)
+"""Digits behind that are no money: a provider's program has written out a float."""
+_MOST_TOKENS = 10**15
+_LONGEST_NAME = 256
+_EXACT = Context(prec=PRECISION)
 
 
 class BillUnreadable(Unprocessable):
@@ -112,10 +119,10 @@ def read_page(form: Format, text: str) -> list[BillRow]:
     """The rows of a page of a bill, which may have none; BillUnreadable when it is none of that form."""
     try:
         rows = list(_READERS[form](text))
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BillUnreadable(f"this is no {form} bill: {type(error).__name__}") from error
-    if any(row.amount is not None and not row.amount.is_finite() for row in rows):
-        raise BillUnreadable("the bill has an amount that is no number")
+    if any(not _can_be_meant(row) for row in rows):
+        raise BillUnreadable("the bill has a name, an amount or a count that cannot be meant")
     return rows
 
 
@@ -140,6 +147,13 @@ def match(
         billed = sum((place[0] for place in sums.values()), _NOTHING) if has_amounts else None
         owed = sum((place[2] for place in sums.values()), _NOTHING)
         return Matched(rows, billed, owed, _ratio(rows, billed, owed))
+
+
+def _can_be_meant(row: BillRow) -> bool:
+    is_name = row.model is None or (
+        isinstance(row.model, str) and len(row.model) <= _LONGEST_NAME and row.model.isprintable()
+    )
+    return is_name and (row.amount is None or abs(row.amount) <= _MOST_AMOUNT)
 
 
 def _row(
@@ -169,7 +183,7 @@ def _openai_costs(text: str) -> Iterator[BillRow]:
 def _openai_usage(text: str) -> Iterator[BillRow]:
     for bucket in _json(text)["data"]:
         for result in bucket["results"]:
-            tokens = int(result["input_tokens"]) + int(result["output_tokens"])
+            tokens = _tokens(result["input_tokens"]) + _tokens(result["output_tokens"])
             yield BillRow(_day(bucket["start_time"]), result.get("model"), None, tokens)
 
 
@@ -177,18 +191,18 @@ def _anthropic_cost(text: str) -> Iterator[BillRow]:
     """Amounts come in cents, as decimal strings."""
     for bucket in _json(text)["data"]:
         for result in bucket["results"]:
-            yield BillRow(_day(bucket["starting_at"]), result.get("model"), _amount(result["amount"]) / _CENTS, None)
+            yield BillRow(_day(bucket["starting_at"]), result.get("model"), _amount(result["amount"], _CENTS), None)
 
 
 def _openrouter_activity(text: str) -> Iterator[BillRow]:
     for row in _json(text)["data"]:
-        tokens = int(row.get("prompt_tokens", 0)) + int(row.get("completion_tokens", 0))
+        tokens = _tokens(row.get("prompt_tokens", 0)) + _tokens(row.get("completion_tokens", 0))
         yield BillRow(_day(row["date"]), row["model"], _amount(row["usage"]), tokens)
 
 
 def _csv(text: str) -> Iterator[BillRow]:
     for row in csv.DictReader(io.StringIO(text)):
-        tokens = int(row.get("input_tokens") or 0) + int(row.get("output_tokens") or 0)
+        tokens = _tokens(row.get("input_tokens") or 0) + _tokens(row.get("output_tokens") or 0)
         yield BillRow(_day(row["day"]), row.get("model") or None, _amount(row["amount_usd"]), tokens)
 
 
@@ -205,10 +219,21 @@ def _json(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-def _amount(told: Any) -> Decimal:
+def _amount(told: Any, of: int = 1) -> Decimal:
+    """US dollars; `of`: how many of what is told make one."""
     if isinstance(told, (bool, float)) or told is None:
         raise TypeError("an amount is a number or its text")
-    return Decimal(told)
+    amount = Decimal(told)
+    if not amount.is_finite():
+        raise ValueError("an amount is a finite number")
+    return _EXACT.divide(amount, of).quantize(_SMALLEST, context=_EXACT)
+
+
+def _tokens(told: Any) -> int:
+    count = _amount(told)
+    if not 0 <= count <= _MOST_TOKENS or count != int(count):
+        raise ValueError("a count is a whole number of tokens")
+    return int(count)
 
 
 def _day(told: Any) -> date:
