@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest_asyncio
 import redis.asyncio as redis
+from billing.domain.budgets import Setter
+from billing.domain.counters import Span
+from billing.flows.budgets import Wanted
 from common.contracts.envelope import event_headers
 
 MakeEvent = Callable[..., Any]
+TRIED = {
+    "provider": "openai", "provider_id": None, "model": "gpt-4", "status": "failed", "http_status": 500, "error": None,
+    "latency_ms": 1,
+}  # fmt: skip
 
 
 @pytest_asyncio.fixture
@@ -217,3 +225,72 @@ async def test_the_running_service_reopens_after_redis_was_emptied(
     await store.flushall()
     epoch = await eventually(lambda: store.get("epoch"))
     assert epoch != first_epoch
+
+
+async def test_a_counter_that_nothing_was_ever_booked_in_is_forgotten_with_its_epoch(
+    journeys: Any, store: redis.Redis, usage_event: MakeEvent
+) -> None:
+    """Redis is started anew, with all that it held, between two attempts of the first call of a day."""
+    assert await journeys.billing.admission.keep_open()
+    old, budgets = await store.get("epoch"), ["key:key-7:2026-11", "global:2026-11-22"]
+    daily = Wanted("global", None, Span("daily", "UTC"), "hard", Decimal(10), (100,))
+    await journeys.billing.budgets.set(Setter("root", is_admin=True), daily, None)
+    journeys.clock.advance(86_400)  # and on the next day it counts from nothing
+    first, second = ({**TRIED, "usage": None, "cost_usd": cost, "unbilled_usd": "0"} for cost in ("0.3", "0.4"))
+    settled = {"cost:key-7:2026:11": 300_000_000, "cost:global:2026-11-22": 300_000_000, "cost:key-7:2026:09": 5}
+    await store.mset(settled)  # by the first attempt
+    await journeys.pool.execute("UPDATE admission SET redis_run_id = 'the run before'")
+    await reopened(journeys)
+    assert {key async for key in store.scan_iter("cost:*")} == {"cost:key-7:2026:09"}
+    event = usage_event(api_key_id="key-7", cost="0.7", attempts=[first, second], budgets=budgets, epoch=old)
+    await journeys.book([event])  # settled in nothing: its epoch is over
+    await journeys.billing.others.tell()
+    for name in budgets:
+        assert await store.hget(f"other:{name}", "total") == "700000000"
+
+
+async def test_what_reapers_counted_is_marked_again(journeys: Any, store: redis.Redis, usage_event: MakeEvent) -> None:
+    assert await journeys.billing.admission.keep_open()
+    epoch = await store.get("epoch")
+    budgets = [
+        "key:key-1:2026-11",
+        "provider:groq:total",
+        "provider:openai:total",
+        "user:user-1/model:openai/gpt-4:total",
+    ]
+    named = {"budgets": budgets, "epoch": epoch}
+    failed = {**TRIED, "provider": "groq", "usage": None, "cost_usd": "0.1", "unbilled_usd": "0"}
+    lost = {**TRIED, "usage": None, "cost_usd": "0.2", "unbilled_usd": "0"}
+    await journeys.book(
+        [
+            usage_event("r1", kind="estimated", cost="0.2", budgets=["key:key-1:2026-11"], epoch=epoch),
+            usage_event("r2", kind="estimated", cost="0.3", attempts=[failed, lost], **named),
+            usage_event("r3", kind="estimated", cost="0.2", **named),
+            usage_event("r3", cost="0.5", **named),
+            usage_event("r4", kind="estimated", cost="0.2", billable=False, budgets=[]),
+            usage_event("r5", kind="estimated", cost="0.2", budgets=["key:key-1:2026-11"], epoch="before"),
+        ]
+    )
+    await store.flushall()
+    await reopened(journeys)
+    marks = {key: await store.hgetall(key) async for key in store.scan_iter("reaped:*")}
+    assert marks == {
+        "reaped:r1/1": {"cost": "200000000", "counters": "key-1:2026:11"},
+        "reaped:r2/2": {
+            "cost": "200000000",
+            "counters": "key-1:2026:11\nprovider:openai:total\nuser:user-1/model:openai/gpt-4:total",
+        },
+        "reaped:r5/1": {"cost": "0", "counters": "key-1:2026:11"},
+    }
+    assert 86_000 < await store.ttl("reaped:r1/1") <= 86_400
+
+
+async def test_what_was_reaped_longer_ago_than_its_mark_lasts_is_not_marked(
+    journeys: Any, store: redis.Redis, usage_event: MakeEvent
+) -> None:
+    assert await journeys.billing.admission.keep_open()
+    await journeys.book([usage_event("r1", kind="estimated", epoch=await store.get("epoch"))])
+    await store.flushall()
+    journeys.clock.advance(86_401)
+    await reopened(journeys)
+    assert [key async for key in store.scan_iter("reaped:*")] == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from common.ids import UsageKind
 from common.money import Money
 from common.testing.serving import eventually
 from desk import DOLLAR, Desk, open_desk
@@ -170,3 +171,59 @@ async def test_a_gateway_that_was_held_up_looks_after_its_hold_before_it_charges
     leases._running["r1", 1].ends_at -= paused_seconds
     covered = 100 if paused_seconds else DOLLAR
     assert await leases.assured("r1", 1) == ("e1", covered)
+
+
+async def restored(desk: Desk, counted_nano: int) -> None:
+    """What billing does after a loss, as far as call r1 is concerned, which it knows as an estimate: its month's counter,
+    the mark of what was counted, the epoch."""
+    await desk.redis.set(f"cost:{desk.month()}", counted_nano)
+    await desk.redis.hset("reaped:r1/1", mapping={"cost": counted_nano, "counters": desk.month()})
+    await desk.redis.set("epoch", "e2")
+
+
+async def reaped(desk: Desk, leases: Leases, key: ApiKey) -> None:
+    """Call r1 is taken for abandoned, and Redis emptied."""
+    await begun(desk, leases, key, "r1")
+    await desk.limiter.settle("r1", 1, 400, 3, "estimated", "e1")
+    await desk.redis.flushall()
+
+
+@pytest.mark.parametrize("is_seen_closed", [True, False])
+async def test_a_reaped_call_that_comes_back_after_a_loss_is_counted_once(desk: Desk, is_seen_closed: bool) -> None:
+    leases, key = Leases(desk.limiter), desk.key(monthly_budget=Money.of("3"))
+    await reaped(desk, leases, key)
+    if is_seen_closed:  # held in full, since nobody can tell yet that it was reaped
+        await leases._look()
+        assert await desk.money(desk.month()) == (0, DOLLAR)
+    await restored(desk, 400)
+    await leases._look()
+    assert await leases.assured("r1", 1) == ("e2", DOLLAR)
+    assert await desk.money(desk.month()) == (400, DOLLAR - 400)
+    for _ in range(2):  # its gateway settles it, and billing asks for that again, since it was told twice
+        await desk.limiter.settle("r1", 1, 700, 3, "final", "e2")
+        assert await desk.money(desk.month()) == (700, 0)
+    assert await desk.redis.keys("hold*") == []
+
+
+async def test_a_reaped_call_that_comes_back_after_a_loss_has_the_room_that_others_left(desk: Desk) -> None:
+    leases, key = Leases(desk.limiter), desk.key(monthly_budget=Money.of("1"))
+    await reaped(desk, leases, key)
+    await leases._look()
+    await restored(desk, 400)
+    await desk.redis.incrby(f"cost:{desk.month()}", DOLLAR - 500)  # of others, since r1 was reaped
+    await leases._look()
+    assert await leases.assured("r1", 1) == ("e2", 500)
+    assert await desk.money(desk.month()) == (DOLLAR - 100, 100)
+
+
+@pytest.mark.parametrize("kind", ["final", "estimated"])
+async def test_what_is_settled_before_it_is_held_anew_is_counted_once(desk: Desk, kind: UsageKind) -> None:
+    """Held in full while admission was closed; then its gateway ends it, or is lost and another reaps it again."""
+    leases, key = Leases(desk.limiter), desk.key(monthly_budget=Money.of("3"))
+    await reaped(desk, leases, key)
+    await leases._look()
+    await restored(desk, 400)
+    await desk.limiter.settle("r1", 1, 700, 3, kind, "e2")
+    assert await desk.money(desk.month()) == (700 if kind == "final" else 400, 0)
+    await desk.limiter.settle("r1", 1, 700, 3, "final", "e2")
+    assert await desk.money(desk.month()) == (700, 0)

@@ -158,6 +158,7 @@ class Pipeline:
         log.period = admitted.counters.month
         log.simulated = deployment.is_simulated
         if number == 1:
+            call.admitted_ms = admitted.at_ms
             log.decision = decision_of(call.terms.key, admitted)
             call.headers.extend(limit_headers(admitted))
         call.deployment, call.decoder, call.served = deployment, None, []

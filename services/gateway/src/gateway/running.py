@@ -62,6 +62,8 @@ class Running:
     """When something was last said to keep a client waiting, by the monotonic clock."""
     counted_off: int = 0
     """By how much fewer its tokens are than its bytes, at the present deployment, where they were counted."""
+    admitted_ms: int = 0
+    """When its first attempt was admitted, by Redis' clock: whose day and month the whole call counts in."""
     served: list[Header] = field(default_factory=list)
 
     @property
@@ -145,6 +147,7 @@ class Running:
             call=self.for_the_reaper(deployment),
             choices=request.choices,
             is_owed=is_owed,
+            began_ms=self.admitted_ms,
         )
 
     def answer_headers(self) -> list[Header]:

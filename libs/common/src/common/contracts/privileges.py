@@ -109,12 +109,12 @@ PRIVILEGES = (
         redis=(
             RedisAccess(
                 "redis",
-                # `cost:` and `quota:` are the gateways': billing restores them after a loss.
-                writes=("epoch", "other:", "settle:again", "cost:", "quota:"),
+                # `cost:`, `quota:` and `reaped:` are the gateways': billing restores them after a loss.
+                writes=("epoch", "other:", "settle:again", "cost:", "quota:", "reaped:"),
                 reads=("held:", "gateway:logs"),
                 commands=(
                     *(*_SCRIPTS, "script|exists", "info", "multi", "exec", "get", "mget", "set", "mset", "del"),
-                    *("hget", "hset", "llen", "rpush"),
+                    *("hget", "hset", "expire", "scan", "llen", "rpush"),
                 ),
             ),
         ),

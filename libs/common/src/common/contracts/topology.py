@@ -176,7 +176,12 @@ REDIS_KEYS = (
         "hold:{request}/{attempt}", "HASH", "gateway", "one reservation: counters, epoch, amount, and what the call is"
     ),
     RedisKey("holds", "ZSET", "gateway", "open holds by the millisecond at which their lease ends"),
-    RedisKey("reaped:{request}/{attempt}", "string", "gateway", "what a reaper counted for an abandoned hold; a day"),
+    RedisKey(
+        "reaped:{request}/{attempt}",
+        "HASH",
+        "gateway",
+        "what a reaper counted for an abandoned hold, in which counters; a day; billing restores it if Redis lost it",
+    ),
     RedisKey(
         "idempotency:{digest}", "HASH", "gateway", "an Idempotency-Key: what it was used for, by which request; a day"
     ),
@@ -240,6 +245,11 @@ def counter_suffix(scope: str, period: str) -> str:
     return f"{scope}:{period}"
 
 
+def reaped_key(request_id: str, attempt: int) -> str:
+    """The Redis key of what a reaper counted of an attempt: its `cost` in nano-USD, and the suffixes of its `counters`."""
+    return f"reaped:{request_id}/{attempt}"
+
+
 def quota_key(scope: str, month: str) -> str:
     """The Redis key of a month's counted calls of `user:<id>` or `key:<id>`: `quota:user:u1:2026:11`."""
     return f"quota:{scope}:{month.replace('-', ':')}"
@@ -258,5 +268,7 @@ def catalog_list_key(slot: int) -> str:
 EPOCH_KEY = "epoch"
 GATEWAY_LOGS_KEY = "gateway:logs"
 SETTLE_AGAIN_KEY = "settle:again"
+REAPED_SECONDS = 86_400
+"""How long it is known of a call that a reaper told of it."""
 MOST_SETTLED_AGAIN = 10_000
 """Entries of that list; what is more waits in billing's database."""

@@ -2,22 +2,26 @@
 
 What was lost is seen by the epoch (gone, or not the one that stands in the database) and by the server's run: a restarted
 server, or another that took over, may lack the last things that the one before held. Gateways write the holds of their
-running calls again within a second; five are waited for, so that every one of them is counted when the doors open.
+running calls again within a second; five are waited for, so that every one of them is counted when the doors open. Of a
+call that a reaper told of and that may still come back, what was counted is marked again, after the counters are there.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 from common.clock import Clock
-from common.contracts.topology import quota_key
+from common.contracts.topology import REAPED_SECONDS, quota_key
 from common.ids import uuid7
 from common.postgres.pool import Connection, Pool
 from nats.js import JetStreamContext
 
 from billing.domain.audit import Backlog
 from billing.domain.charges import Month
+from billing.domain.reaped import mark_of
 from billing.flows.others import AT_ONCE, Others
-from billing.store import locks, quotas
+from billing.store import estimates, locks, quotas
 from billing.store.backlog import backlog
 from billing.store.counters import Counters, RedisState
 from billing.store.locks import Opened
@@ -85,10 +89,17 @@ class Admission:
                 await locks.take_counters(connection)
                 await self._others.restore(connection)
                 await self._restore_quotas(connection)
+                await self._restore_marks(connection)
                 await locks.open_under(connection, epoch, run_id, self._clock.now())
             await self._counters.open(epoch)
         self._seen_closed = None
         return True
+
+    async def _restore_marks(self, connection: Connection) -> None:
+        since, position = self._clock.now() - timedelta(seconds=REAPED_SECONDS), ""
+        while some := await estimates.page(connection, since, position, AT_ONCE):
+            await self._counters.mark_reaped([mark for one in some if (mark := mark_of(one)) is not None])
+            position = some[-1].request_id
 
     async def _restore_quotas(self, connection: Connection) -> None:
         now = self._clock.now()

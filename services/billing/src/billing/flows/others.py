@@ -6,7 +6,7 @@ or Redis died between the two, is told by the next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime, timedelta
 
 from common.clock import Clock
@@ -63,16 +63,24 @@ class Others:
 
     async def restore(self, connection: Connection) -> None:
         """Bring all counters of the present and last periods back, those of settlement too; nothing is booked
-        meanwhile. What settlement counted of calls that nothing is booked of yet goes: their events, when they come, are
-        of the epoch before, and billing's to count."""
+        meanwhile. What settlement counted of calls that nothing is booked of yet goes, counters of which nothing is booked
+        at all included: their events, when they come, are of the epoch before, and billing's to count."""
         periods = await counted_periods(connection, self._clock.now())
-        position = _FIRST
+        position, known = _FIRST, set[str]()  # as many as there are counters of these periods
         while some := await totals.page(connection, periods, position, AT_ONCE):
             settled = {f"cost:{counter_suffix(*total.counter)}": nano_ceiling(total.counted.settled) for total in some}
             await self._counters.restore({key: nano for key, nano in settled.items() if nano > 0})
             await self._counters.forget([key for key, nano in settled.items() if nano <= 0])
             await self._tell(some)
+            known.update(settled)
             position = some[-1].counter
+        await self._forget_unbooked(periods, known)
+
+    async def _forget_unbooked(self, periods: Sequence[str], known: Set[str]) -> None:
+        ends = tuple({f":{name}" for period in periods for name in (period, period.replace("-", ":"))})
+        unbooked = [key async for key in self._counters.costs() if key.endswith(ends) and key not in known]
+        for start in range(0, len(unbooked), AT_ONCE):
+            await self._counters.forget(unbooked[start : start + AT_ONCE])
 
     async def _tell(self, some: Sequence[Total]) -> None:
         await self._counters.tell_other(

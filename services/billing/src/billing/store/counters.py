@@ -12,9 +12,19 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import redis.asyncio as redis
-from common.contracts.topology import EPOCH_KEY, GATEWAY_LOGS_KEY, MOST_SETTLED_AGAIN, SETTLE_AGAIN_KEY
+from common.contracts.topology import (
+    EPOCH_KEY,
+    GATEWAY_LOGS_KEY,
+    MOST_SETTLED_AGAIN,
+    REAPED_SECONDS,
+    SETTLE_AGAIN_KEY,
+    reaped_key,
+)
+
+from billing.domain.reaped import Mark
 
 _SECONDS = 5.0
+_SCANNED_AT_ONCE = 1_000
 
 # A quota that stands higher has counted calls that are still running: it is left alone.
 _RAISE = """
@@ -89,6 +99,20 @@ class Counters:
         """Take these keys out; what `restore` says of when holds here, too."""
         if keys:
             await self._client.delete(*keys)
+
+    async def costs(self) -> AsyncIterator[str]:
+        """The keys of everything that settlement has added to; those that come or go meanwhile may be left out."""
+        async for key in self._client.scan_iter("cost:*", count=_SCANNED_AT_ONCE):
+            yield key.decode()
+
+    async def mark_reaped(self, marks: Sequence[Mark]) -> None:
+        """Set what reapers counted of calls; a few hundred at a time. Only while admission is closed."""
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for mark in marks:
+                key = reaped_key(mark.request_id, mark.attempt)
+                pipeline.hset(key, mapping={"cost": mark.cost_nano, "counters": "\n".join(mark.suffixes)})
+                pipeline.expire(key, REAPED_SECONDS)
+            await pipeline.execute()
 
     async def tell_other(self, totals: Mapping[str, tuple[int, int]]) -> None:
         """Set what billing counts: nano-USD and version by key, where the version is later; a few hundred at a time."""

@@ -3,7 +3,7 @@
 -- A hold of the attempt's worst case is written before the provider is called. It is a lease: renewed while the call runs,
 -- counted until it is settled, freed by evidence only, never by time. Asked again for the same attempt (a reply was lost)
 -- it answers as before and holds nothing more. The gateway names the counters of the periods that it thinks are now; when
--- its clock is off it is told the time, and asks again.
+-- its clock is off it is told the time, and asks again. A call counts in the periods in which its first attempt was admitted.
 --
 -- ARGV 1 request id            7 api key id                          13 may the output be cut to fit (1/0)
 --      2 attempt number        8 whose quota and month ('': none)    14 input tokens, at most
@@ -14,7 +14,7 @@
 --      then for each window: whose, requests a minute, tokens a minute, calls at once (0: none)
 --      then for each counter: suffix of its keys, name, most nano-USD (-1: only counted)
 --
--- Answers { 'ok', epoch, output tokens, nano-USD held, requests a minute, left, tokens a minute, left,
+-- Answers { 'ok', epoch, output tokens, nano-USD held, requests a minute, left, tokens a minute, left, now ms,
 --           then for each counter: spent, held before }
 --      or { 'closed' } { 'revoked' } { 'quota' } { 'clock', now ms } { 'concurrency' }
 --      or { 'rate', retry ms, limit } { 'tokens', retry ms, limit } { 'budget', which counter, do others only hold it (1/0), room }
@@ -56,7 +56,7 @@ local hold_key = 'hold:' .. name
 local again = redis.call('HMGET', hold_key, 'amount', 'output', 'epoch')
 if again[1] then
   redis.call('ZADD', 'holds', now + lease, name)
-  return { 'ok', again[3], tonumber(again[2]), tonumber(again[1]), 0, -1, 0, -1, unpack(counted) }
+  return { 'ok', again[3], tonumber(again[2]), tonumber(again[1]), 0, -1, 0, -1, now, unpack(counted) }
 end
 
 -- Requests of the last minute, and calls that run now.
@@ -158,4 +158,4 @@ redis.call('HSET', hold_key, 'counters', table.concat(suffixes, '\n'), 'names', 
   'windows', table.concat(whose, '\n'), 'amount', amount, 'output', output, 'tokens', tokens, 'second', time[1],
   'delivered', -1, 'epoch', epoch, 'call', ARGV[16])
 redis.call('ZADD', 'holds', now + lease, name)
-return { 'ok', epoch, output, wanted, rate_limit, rate_left, token_limit, token_left, unpack(counted) }
+return { 'ok', epoch, output, wanted, rate_limit, rate_left, token_limit, token_left, now, unpack(counted) }

@@ -17,7 +17,7 @@ from common.clock import Clock
 from common.ids import UsageKind
 
 from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
-from gateway.limits.terms import Counters, Place, Terms
+from gateway.limits.terms import FOR_EVER_MS, Counters, Place, Terms
 
 _NAMES = ("admit", "settle", "renew", "rehold", "reap", "park")
 
@@ -32,7 +32,8 @@ Why = Literal["closed", "revoked", "quota", "rate", "tokens", "concurrency", "bu
 
 class Claim(msgspec.Struct, frozen=True):
     """What an attempt asks to be admitted with; `call` is what the reaper needs to tell of it, as JSON. One that is not
-    owed to us (by a user's own credential) costs nothing here: no budget of ours bears on it."""
+    owed to us (by a user's own credential) costs nothing here: no budget of ours bears on it. `began_ms` is when the first
+    attempt of its call was admitted, by Redis' clock: all of them count in the periods of that instant. 0: this is it."""
 
     terms: Terms
     place: Place
@@ -46,13 +47,14 @@ class Claim(msgspec.Struct, frozen=True):
     call: bytes
     choices: int = 1
     is_owed: bool = True
+    began_ms: int = 0
 
 
 class Admitted(msgspec.Struct, frozen=True):
     """An attempt may run: what is held for it, in which epoch and counters, and what the tightest limits had left.
 
     A limit of 0: there is none, or it was not counted again. `counted` has (spent, held before) of each counter; what
-    billing counts besides is in `spent` of those only that have a limit.
+    billing counts besides is in `spent` of those only that have a limit. `at_ms` is when, by Redis' clock.
     """
 
     epoch: str
@@ -64,6 +66,7 @@ class Admitted(msgspec.Struct, frozen=True):
     token_remaining: int
     counted: tuple[tuple[int, int], ...]
     counters: Counters
+    at_ms: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -133,7 +136,8 @@ class Limiter:
         """Hold an attempt's worst case, or say why not."""
         for _ in range(_CLOCK_TRIES):
             here_ms = int(self._clock.now().timestamp() * 1000)
-            counters = claim.terms.counters(claim.place if claim.is_owed else None, here_ms + self._ahead_ms)
+            at_ms = claim.began_ms or here_ms + self._ahead_ms
+            counters = claim.terms.counters(claim.place if claim.is_owed else None, at_ms)
             answer = await self._run("admit", *self._arguments(claim, counters))
             if answer[0] == b"ok":
                 return _admitted(answer, counters)
@@ -149,8 +153,7 @@ class Limiter:
             claim.attempt,
             self._lease_ms,
             self._line.server,
-            counters.from_ms,
-            counters.until_ms,
+            *((0, FOR_EVER_MS) if claim.began_ms else (counters.from_ms, counters.until_ms)),
             terms.key.id,
             counters.quota,
             terms.quota,
@@ -227,7 +230,7 @@ class Limiter:
 
 
 def _admitted(answer: list[Any], counters: Counters) -> Admitted:
-    _, epoch, output, held, rate_limit, rate_left, token_limit, token_left, *counted = answer
+    _, epoch, output, held, rate_limit, rate_left, token_limit, token_left, at_ms, *counted = answer
     return Admitted(
         epoch=epoch.decode(),
         output_tokens=output,
@@ -238,6 +241,7 @@ def _admitted(answer: list[Any], counters: Counters) -> Admitted:
         token_remaining=token_left,
         counted=tuple(zip(counted[::2], counted[1::2], strict=True)),
         counters=counters,
+        at_ms=at_ms,
     )
 
 

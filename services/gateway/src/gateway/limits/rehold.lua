@@ -8,7 +8,8 @@
 --      then for each counter: suffix of its keys, name, most nano-USD (-1: only counted)
 --
 -- What was lost is held in full: it was admitted once. What a reaper has settled is held again as far as there is room,
--- since others may have been admitted meanwhile. One that comes late (by the server's clock) changes nothing: the attempt
+-- since others may have been admitted meanwhile; that it was reaped may come to light only after it was held in full, when
+-- billing has brought back what Redis lost. One that comes late (by the server's clock) changes nothing: the attempt
 -- may have been settled since it was sent.
 --
 -- Answers { epoch ('': admission is closed), nano-USD of this attempt that are held or counted } or { }.
@@ -23,15 +24,19 @@ local present = redis.call('GET', 'epoch') or ''
 local epoch, server = present, string.find(present, '@', 1, true)
 if server and string.sub(present, server + 1) ~= ARGV[4] then epoch = '' end
 
-local hold = redis.call('HMGET', hold_key, 'amount', 'counted')
-if hold[1] then
+local hold, reaped = redis.call('HMGET', hold_key, 'amount', 'counted', 'counters'), redis.call('HGET', mark_key, 'cost')
+if hold[1] and reaped and not hold[2] then
+  for suffix in string.gmatch(hold[3], '[^\n]+') do redis.call('DECRBY', 'held:' .. suffix, hold[1]) end
+  redis.call('DEL', hold_key)
+  redis.call('ZREM', 'holds', name)
+elseif hold[1] then
   if epoch ~= '' then redis.call('HSET', hold_key, 'epoch', epoch) end
   redis.call('ZADD', 'holds', until_ms, name)
   return { epoch, tonumber(hold[1]) + tonumber(hold[2] or 0) }
 end
 
 local windows_end = 11 + 4 * tonumber(ARGV[11])
-local amount, reaped = tonumber(ARGV[6]), redis.call('HGET', mark_key, 'cost')
+local amount = tonumber(ARGV[6])
 if reaped then
   amount = amount - tonumber(reaped)
   for i = windows_end + 1, #ARGV, 3 do

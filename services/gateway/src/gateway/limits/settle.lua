@@ -8,7 +8,7 @@
 -- ends while admission is closed for ten seconds only, since billing opens it with everything booked that was told before.
 --
 -- A reaper that settles an abandoned hold leaves a mark of what it counted; when the call's own gateway comes after all,
--- it adds the difference only.
+-- it adds the difference only. When Redis lost the marks, billing writes them again before it opens admission.
 --
 -- Answers { 'settled' }, { 'corrected' }, { 'late' } or { 'known' }.
 local name = ARGV[1] .. '/' .. ARGV[2]
@@ -24,14 +24,19 @@ local function each(list, act)
 end
 
 local hold = redis.call('HMGET', hold_key, 'counters', 'amount', 'windows', 'tokens', 'second', 'counted')
+local mark = redis.call('HMGET', mark_key, 'cost', 'counters')
 if not hold[1] then
-  local mark = redis.call('HMGET', mark_key, 'cost', 'counters')
   if not mark[1] or not is_final then return { 'known' } end
   redis.call('DEL', mark_key)
   if not is_same then return { 'late' } end
   local difference = string.format('%.0f', cost - tonumber(mark[1]))
   each(mark[2], function(suffix) redis.call('INCRBY', 'cost:' .. suffix, difference) end)
   return { 'corrected' }
+end
+if mark[1] then -- held again while Redis had forgotten that it was reaped
+  hold[6] = hold[6] or mark[1]
+  redis.call('HSET', hold_key, 'counted', hold[6])
+  redis.call('DEL', mark_key)
 end
 
 each(hold[3], function(whose)
@@ -64,6 +69,6 @@ redis.call('ZREM', 'holds', name)
 if not is_same then return { 'late' } end
 if not is_final then
   redis.call('HSET', mark_key, 'cost', string.format('%.0f', cost), 'counters', hold[1])
-  redis.call('EXPIRE', mark_key, 86400)
+  redis.call('EXPIRE', mark_key, 86400) -- as long as REAPED_SECONDS says
 end
 return { 'settled' }

@@ -32,7 +32,8 @@ from gateway.mirrors.keys import ApiKey, Keys
 
 _MOST_KEPT = 10_000
 _MOST_PLACES = 500
-_FOR_EVER_MS = 2**53
+FOR_EVER_MS = 2**53
+"""Later than any clock says."""
 _QUOTA_PREFIX = "quota:"
 
 Place = tuple[str, str]
@@ -214,7 +215,7 @@ def _starts_ms(period: Period) -> int:
 
 
 def _ends_ms(period: Period) -> int:
-    return _milliseconds(period.ends_at) if period.ends_at is not None else _FOR_EVER_MS
+    return _milliseconds(period.ends_at) if period.ends_at is not None else FOR_EVER_MS
 
 
 def _milliseconds(at: datetime) -> int:
