@@ -17,6 +17,7 @@ TEXTS = ["the old lighthouse", "a folded map", "sound of rain"]
 PLACES = {
     "openai": ("text-embedding-3-small", "0.02", 3),
     "google": ("gemini-embedding-001", "0.15", 3),
+    "vertex": ("text-embedding-005", "0.025", 3),
     "cohere": ("embed-v4.0", "0.12", 3),
     "bedrock": ("amazon.titan-embed-text-v2:0", "0.02", 1),
 }

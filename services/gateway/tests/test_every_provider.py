@@ -21,7 +21,15 @@ RATES = {"input_tokens": "1", "output_tokens": "2", "images": "0.01", "rerank_se
 RATES |= {"input_characters": "0.00001", "input_audio_seconds": "0.0001"}
 MODELS = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.5-flash", "vertex": "gemini-2.5-flash"}
 MODELS |= {"cohere": "command-a-03-2025", "bedrock": "amazon.nova-lite-v1:0"}
-EMBEDDING = {"bedrock": "amazon.titan-embed-text-v2:0"}
+NAMED: dict[tuple[str, Capability], str] = {
+    ("bedrock", "embeddings"): "amazon.titan-embed-text-v2:0",
+    ("google", "image"): "gemini-2.5-flash-image",
+    ("google", "speech"): "gemini-2.5-flash-preview-tts",
+    ("vertex", "embeddings"): "text-embedding-005",
+    ("vertex", "image"): "imagen-4.0-generate-001",
+    ("vertex", "speech"): "gemini-2.5-flash-tts",
+}
+"""Models by whose name a provider knows how it is asked."""
 OLD = "gpt-3.5-turbo-instruct"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 TOOLS = [
@@ -121,8 +129,8 @@ async def test_a_response_whole_and_streamed_and_a_refusal_are_as_published(hous
 
 @pytest.mark.parametrize(("provider", "capability"), DONE)
 async def test_a_capability_is_done_and_paid(house: House, provider: str, capability: Capability) -> None:
-    names = {"completion": OLD, "embeddings": EMBEDDING.get(provider, "an-embedding")}
-    model = await add_model(house, provider, names.get(capability, f"does-{capability}"), RATES)
+    usual = OLD if capability == "completion" else f"does-{capability}"
+    model = await add_model(house, provider, NAMED.get((provider, capability), usual), RATES)
     caller = await house.caller()
     answer = await _asked(house, caller, model, capability)
     assert answer.status_code == 200, answer.text

@@ -91,7 +91,7 @@ def test_every_embedding_is_read_counted_and_valid(exchange: dict[str, Any], wan
     provider, answer = PROVIDERS[exchange["provider"]], exchange["response"]
     members = {"input": msgspec.Raw(b'"Hello, world!"'), "encoding_format": msgspec.Raw(f'"{wanted}"'.encode())}
     model = unquote(exchange["path"].partition("/model/")[2].partition("/")[0]) or "m"
-    read = EMBEDDINGS.verbs[provider.wire].decode(json.dumps(answer).encode(), members, provider, model)
+    read = EMBEDDINGS.verbs[provider.wire].decode(json.dumps(answer).encode(), members, provider, 0, model)
     body = json.loads(read.body)
     if wanted == "base64":  # the published schema knows numbers only
         for one in body["data"]:
@@ -154,4 +154,4 @@ def test_a_body_that_is_no_embeddings_is_a_broken_answer() -> None:
         provider = next(row for row in PROVIDERS.values() if row.wire == wire)
         for body in (b"", b"[]", b"{}", b'{"data":[{"embedding":{}}]}', bytes(draw.randrange(256) for _ in range(40))):
             with pytest.raises(Exception, match="sent an answer that is no embeddings"):
-                verb.decode(body, {"input": msgspec.Raw(b'"a"')}, provider, "m")
+                verb.decode(body, {"input": msgspec.Raw(b'"a"')}, provider, 0, "m")

@@ -22,6 +22,11 @@ from simulator.streams import StreamScript
 from simulator.wires import JSON, Headers, Wire
 
 BYTES_A_TOKEN = 4
+PIXEL = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\x0f\4\0\t\xfb"
+    b"\3\xfd\xfb^k+\0\0\0\0IEND\xaeB`\x82"
+)
+"""The picture that everybody draws here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,9 @@ HAS_RESPONSES = "has_responses"
 COMPLETES_WITH_ANY_MODEL = "completes_with_any_model"
 """Serves OpenAI's old completions with every model, as servers of open models do, and not with old ones alone."""
 
+EMBEDS_BY_PREDICTION = "embeds_by_prediction"
+"""Embeds as a platform for models of many makers does: the older models by `:predict`, and settings beside the content."""
+
 FLAGS_OF_HEADERS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {("anthropic-version", "2026-10-21"): frozenset({NO_SAMPLING})}
 )
@@ -129,7 +132,7 @@ _ROWS = (
         key_url="https://aistudio.google.com/apikey",
         genai_prices_id="google",
         makes=("gemini-", "gemma-", "learnlm-"),
-        capabilities=("chat", "embeddings"),
+        capabilities=("chat", "embeddings", "image", "speech"),
     ),
     ProviderRow(
         type="vertex",
@@ -140,6 +143,8 @@ _ROWS = (
         env="VERTEX_API_KEY",
         key_url="https://console.cloud.google.com/vertex-ai",
         genai_prices_id="google",
+        capabilities=("chat", "embeddings", "image", "speech"),
+        flags=frozenset({EMBEDS_BY_PREDICTION}),
     ),
     _openai(
         type="groq",

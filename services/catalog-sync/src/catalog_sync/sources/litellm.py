@@ -49,6 +49,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
         "text-completion-openai": "openai",
         "together_ai": "together",
         "vertex_ai-embedding-models": "vertex",
+        "vertex_ai-image-models": "vertex",
         "vertex_ai-language-models": "vertex",
         "vertex_ai-anthropic_models": "vertex",
         "voyage": "voyage",

@@ -17,7 +17,7 @@ from gateway.api.chat import ChatRequest, Name, one_answer, read_json
 from gateway.api.completions import parse_completion
 from gateway.api.embeddings import parse_embeddings
 from gateway.api.sounds import parse_transcription, parse_translation
-from gateway.providers.counting import estimate_tokens
+from gateway.providers.counting import MOST_PICTURE_TOKENS, estimate_tokens
 from gateway.providers.operations import IMAGES, MODERATIONS, RERANK, SPEECH
 from gateway.shapes import Refusal
 
@@ -28,8 +28,6 @@ _DOCUMENTS_A_SEARCH = 100
 _BYTES_A_PART = 500
 """A search is a query and up to a hundred parts of documents; a part has 500 tokens, and no fewer bytes."""
 _MOST_IMAGES = 128
-_IMAGE_TOKENS = 16_384
-"""More than any known model makes of one picture."""
 _SPOKEN_TOKENS_A_CHARACTER = 8
 """More than the slowest speech has; usual are three tokens to two characters."""
 
@@ -52,6 +50,7 @@ class _Picture(msgspec.Struct):
     prompt: Annotated[str, msgspec.Meta(min_length=1)]
     n: Annotated[int, msgspec.Meta(ge=1, le=_MOST_IMAGES)] | None = None
     stream: bool | None = None
+    drop_params: bool | None = None
 
 
 class _Spoken(msgspec.Struct):
@@ -59,6 +58,7 @@ class _Spoken(msgspec.Struct):
     input: Annotated[str, msgspec.Meta(min_length=1)]
     response_format: str | None = None
     stream_format: Literal["audio"] | None = None
+    drop_params: bool | None = None
 
 
 _decode_moderation = msgspec.json.Decoder(_Moderation).decode
@@ -92,9 +92,10 @@ def _picture(body: bytes, _headers: Headers) -> ChatRequest:
     if read.stream:
         raise Refusal("invalid_request", "stream: pictures are answered whole", param="stream")
     count, size = read.n or 1, len(read.prompt.encode())
-    units = {"images": count, "output_image_tokens": count * _IMAGE_TOKENS}
+    units = {"images": count, "output_image_tokens": count * MOST_PICTURE_TOKENS}
     likely = Usage(input_tokens=estimate_tokens(size, 0), units={"images": count}, estimated=True)
-    return one_answer(IMAGES, members, read.model, size, units=units, likely=likely)
+    may_drop = read.drop_params is not False
+    return one_answer(IMAGES, members, read.model, size, units=units, likely=likely, may_drop=may_drop)
 
 
 def _spoken(body: bytes, _headers: Headers) -> ChatRequest:
@@ -108,7 +109,16 @@ def _spoken(body: bytes, _headers: Headers) -> ChatRequest:
     )
     most = 256 + characters * _SPOKEN_TOKENS_A_CHARACTER
     units = {"input_characters": characters}
-    return one_answer(SPEECH, members, read.model, size, units=units, output_tokens=most, likely=likely)
+    return one_answer(
+        SPEECH,
+        members,
+        read.model,
+        size,
+        units=units,
+        output_tokens=most,
+        likely=likely,
+        may_drop=read.drop_params is not False,
+    )
 
 
 OPERATIONS: Mapping[str, Callable[[bytes, Headers], ChatRequest]] = MappingProxyType(

@@ -9,6 +9,9 @@ import msgspec
 # No call uses more. What a provider claims beyond it is nonsense, which must not reach counters of 64 bits.
 MOST_TOKENS = 10**12
 
+MOST_PICTURE_TOKENS = 16_384
+"""More than any known model makes of one picture."""
+
 # Providers that stream token by token send short pieces; then pieces count tokens better than bytes do.
 _TOKEN_PIECE_BYTES = 12
 _LIKELY_BYTES_PER_TOKEN = 4

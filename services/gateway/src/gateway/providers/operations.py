@@ -21,6 +21,8 @@ from gateway.providers.wires.bedrock import embeddings as bedrock_embeddings
 from gateway.providers.wires.cohere import embeddings as cohere_embeddings
 from gateway.providers.wires.cohere import rerank as cohere_rerank
 from gateway.providers.wires.gemini import embeddings as gemini_embeddings
+from gateway.providers.wires.gemini import images as gemini_images
+from gateway.providers.wires.gemini import speech as gemini_speech
 from gateway.providers.wires.openai import embeddings as openai_embeddings
 from gateway.providers.wires.openai import passing, transcriptions
 from gateway.providers.wires.responses import compaction
@@ -47,7 +49,7 @@ class Operation:
         return replace(
             WIRES[provider.wire],
             encode_request=lambda sent, row, model, _tokens, _streamed: verb.encode(sent, row, model),
-            decode_response=lambda body, row, _created, model: verb.decode(body, members, row, model),
+            decode_response=lambda body, row, created, model: verb.decode(body, members, row, created, model),
         )
 
 
@@ -71,8 +73,18 @@ RERANK = Operation(
     "rerank",
     MappingProxyType({"openai": passing.RERANK, "cohere": Verb(cohere_rerank.encode, cohere_rerank.decode)}),
 )
-IMAGES = Operation("images", "pictures", "image", MappingProxyType({"openai": passing.IMAGES}))
-SPEECH = Operation("speech", "speech", "speech", MappingProxyType({"openai": passing.SPEECH}))
+IMAGES = Operation(
+    "images",
+    "pictures",
+    "image",
+    MappingProxyType({"openai": passing.IMAGES, "gemini": Verb(gemini_images.encode, gemini_images.decode)}),
+)
+SPEECH = Operation(
+    "speech",
+    "speech",
+    "speech",
+    MappingProxyType({"openai": passing.SPEECH, "gemini": Verb(gemini_speech.encode, gemini_speech.decode)}),
+)
 TRANSCRIPTIONS = Operation(
     "transcriptions", "transcriptions", "transcription", MappingProxyType({"openai": transcriptions.TRANSCRIPTIONS})
 )

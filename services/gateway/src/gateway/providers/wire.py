@@ -101,8 +101,9 @@ class Verb:
 
     `encode` takes the client's members, the provider and its name of the model; it raises ProviderFailed
     ("untranslatable") for what the provider has no word for. `decode` takes the answer's body, the same members, the
-    provider and the model; it raises ProviderFailed for what is no such answer.
+    provider, when the answer was made (seconds since 1970) and the model; it raises ProviderFailed for what is no such
+    answer.
     """
 
     encode: Callable[[Members, ProviderRow, str], Outgoing]
-    decode: Callable[[bytes, Members, ProviderRow, str], Answer]
+    decode: Callable[[bytes, Members, ProviderRow, int, str], Answer]

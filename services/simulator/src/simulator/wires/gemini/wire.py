@@ -16,11 +16,13 @@ from simulator.refusals import Refusal
 from simulator.streams import StreamScript
 from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 from simulator.wires.gemini.answers import script_of, whole_answer
-from simulator.wires.gemini.operations import EMBED
+from simulator.wires.gemini.operations import VERBS, made_by
 from simulator.wires.gemini.requests import count_tokens, read_prompt
 
 MODELS = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.0-flash", "gemini-3-flash-preview")
-_CALL = re.compile(r"/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|batchEmbedContents)")
+_CALL = re.compile(
+    r"/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|batchEmbedContents|embedContent|predict)"
+)
 _COUNT = re.compile(r"/models/[^/:]+:countTokens")
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -104,10 +106,12 @@ class GeminiSpeaker:
         found = _CALL.fullmatch(rest)
         if found is None:
             return None
-        if found["verb"] == "batchEmbedContents":
-            return BesideChat(self.wire, rest, EMBED, unquote(found["model"]))
+        model = unquote(found["model"])
+        operation = made_by(model) if found["verb"] == "generateContent" else VERBS.get(found["verb"])
+        if operation is not None:
+            return BesideChat(self.wire, rest, operation, model)
         is_streamed = found["verb"] == "streamGenerateContent"
-        return GeminiWire(self.wire.provider, unquote(found["model"]), is_streamed=is_streamed)
+        return GeminiWire(self.wire.provider, model, is_streamed=is_streamed)
 
     def listed(self, method: str, rest: str, sent: bytes) -> bytes:
         if method == "POST" and _COUNT.fullmatch(rest):

@@ -12,15 +12,11 @@ from typing import Any
 import msgspec
 
 from simulator.answers import Answer
-from simulator.operations import Operation, asked, members_of, tokens_of, vector_of
+from simulator.operations import PIXEL, Operation, asked, members_of, tokens_of, vector_of
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 
 _SIZE = 1536
-_PIXEL = (
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\x0f\4\0\t\xfb"
-    b"\3\xfd\xfb^k+\0\0\0\0IEND\xaeB`\x82"
-)
 _IMAGE_TOKENS = 272
 _BYTES_A_SECOND = 16_000
 _FIELD = re.compile(rb'name="(?P<name>[^"]*)"')
@@ -115,7 +111,7 @@ def _images(provider: str, _model: str, body: bytes) -> Prompt:
 def _write_images(answer: Answer, model: str) -> bytes:
     """Models of the family gpt-image count tokens; the others say nothing of what they used."""
     count = answer.asked["count"]
-    told: dict[str, Any] = {"created": 1_790_000_000, "data": [{"b64_json": b64encode(_PIXEL).decode()}] * count}
+    told: dict[str, Any] = {"created": 1_790_000_000, "data": [{"b64_json": b64encode(PIXEL).decode()}] * count}
     if "gpt-image" in model:
         drawn = count * _IMAGE_TOKENS
         told["usage"] = {

@@ -35,7 +35,7 @@ def encode(members: Members, provider: ProviderRow, model: str) -> Outgoing:
     return Outgoing(f"/model/{quote(model, safe='')}/invoke", msgspec.json.encode(body), asked.dropped())
 
 
-def decode(body: bytes, members: Members, provider: ProviderRow, model: str) -> Answer:
+def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, model: str) -> Answer:
     """Read a 200 answer of any family. Raises ProviderFailed for what is none."""
     try:
         found = msgspec.json.decode(body)

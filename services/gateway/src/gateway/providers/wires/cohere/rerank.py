@@ -40,7 +40,7 @@ def encode(members: Members, provider: ProviderRow, model: str) -> Outgoing:
     return Outgoing("/v2/rerank", msgspec.json.encode(body), asked.dropped())
 
 
-def decode(body: bytes, members: Members, provider: ProviderRow, model: str) -> Answer:
+def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, model: str) -> Answer:
     """Read a 200 answer. Raises ProviderFailed for what is none."""
     try:
         found = _read(body)

@@ -32,7 +32,7 @@ def encode(members: Members, _provider: ProviderRow, model: str) -> Outgoing:
     return Outgoing("/embeddings", with_model(members, model))
 
 
-def decode(body: bytes, members: Members, provider: ProviderRow, _model: str) -> Answer:
+def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, _model: str) -> Answer:
     """Read a 200 answer. Raises ProviderFailed for what is none."""
     try:
         found = _read(body)

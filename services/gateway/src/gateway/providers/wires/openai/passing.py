@@ -53,7 +53,7 @@ def _passing(path: str, listed: str, counted: _Counted) -> Verb:
     def encode(members: Members, _provider: ProviderRow, model: str) -> Outgoing:
         return Outgoing(path, with_model(members, model))
 
-    def decode(body: bytes, members: Members, provider: ProviderRow, _model: str) -> Answer:
+    def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, _model: str) -> Answer:
         try:
             told = _read(body)
             raw = report_in(told.usage)
@@ -107,7 +107,7 @@ def _encode_speech(members: Members, _provider: ProviderRow, model: str) -> Outg
     return Outgoing("/audio/speech", with_model(members, model))
 
 
-def _decode_speech(body: bytes, members: Members, provider: ProviderRow, model: str) -> Answer:
+def _decode_speech(body: bytes, members: Members, provider: ProviderRow, _created: int, model: str) -> Answer:
     """A sound, which says nothing of what it used: that is estimated by whoever asked."""
     if not body:
         raise _no_answer(provider)

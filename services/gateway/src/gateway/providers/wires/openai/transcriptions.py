@@ -39,7 +39,7 @@ def verb_of(path: str) -> Verb:
     return Verb(encode, _decode)
 
 
-def _decode(body: bytes, members: Members, provider: ProviderRow, model: str) -> Answer:
+def _decode(body: bytes, members: Members, provider: ProviderRow, _created: int, model: str) -> Answer:
     wanted = bytes(members.get("response_format", b"json"))
     if wanted in _CUES:
         return Answer(body, _of_cues(body), None, None, model, None, _TEXT)

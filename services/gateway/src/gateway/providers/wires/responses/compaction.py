@@ -20,7 +20,7 @@ def encode(members: Members, provider: ProviderRow, model: str) -> Outgoing:
     return sent._replace(path=f"{sent.path}/compact")
 
 
-def decode(body: bytes, _members: Members, provider: ProviderRow, _model: str) -> Answer:
+def decode(body: bytes, _members: Members, provider: ProviderRow, _created: int, _model: str) -> Answer:
     """The answer as it came, and what it used. Raises ProviderFailed for what is none."""
     try:
         told = msgspec.json.decode(body)
