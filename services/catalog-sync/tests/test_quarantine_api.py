@@ -158,7 +158,7 @@ async def test_a_price_may_be_of_one_of_something(run: Any, small_source: Any) -
         price = in_force([price.to_price() for price in told.prices], START)
         assert price is not None
         assert price.rates["rerank_searches"] == Decimal("0.002")
-        for wrong in ({"rerank searches": 1}, {"images": -1}):
+        for wrong in ({"rerank searches": 1}, {"images": -1}, {"cached_input_tokens": "0.000001"}):
             assert (await running.admin.post(path, json={**body, "units": wrong})).status_code == 422
 
 

@@ -53,7 +53,11 @@ def test_the_assertion_says_who_asks_for_what_and_is_signed() -> None:
         KEY.public_key().verify(signature, said + b"x", PKCS1v15(), SHA256())
 
 
-@pytest.mark.parametrize("ready", ["ya29.a0AfB_token", "sim-ok-vertex", secret("a text"), "x" * 40])
+@pytest.mark.parametrize(
+    "ready",
+    ["ya29.a0AfB_token", "sim-ok-vertex", secret("a text"), "x" * 40, base64.b64encode(b"[" * 6_000).decode()],
+    ids=["a token", "the simulator's", "a text", "no JSON", "JSON without end"],
+)
 def test_what_is_no_file_is_a_ready_token(ready: str) -> None:
     assert ServiceAccount.parse(ready) is None
 

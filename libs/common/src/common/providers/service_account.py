@@ -70,7 +70,7 @@ def _json_of(secret: str) -> dict[str, Any] | None:
     """The JSON object that a secret is in base64; None when it is none."""
     try:
         found = json.loads(base64.b64decode(secret, validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

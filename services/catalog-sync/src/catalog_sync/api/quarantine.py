@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from common.http.pages import Cursor, Limit, Page, encode_cursor
 from common.http.sessions import current_admin
+from common.usage import TOKEN_BUCKETS
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog_sync.api.answers import Admin, Catalog, Telling, instant_and_id, told
 from catalog_sync.api.shapes import Cost, PriceEntry
@@ -45,7 +46,13 @@ class HeldEntry(BaseModel):
         return cls(**members, model_id=None if item.reason == "gone" else item.subject)
 
 
-UnitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+def _of_no_tokens(name: str) -> str:
+    if name in TOKEN_BUCKETS:
+        raise ValueError("a rate of tokens is no rate of a unit: it is per 1M")
+    return name
+
+
+UnitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$"), AfterValidator(_of_no_tokens)]
 """What a rate is of, where that is not tokens."""
 
 
