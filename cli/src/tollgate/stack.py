@@ -83,28 +83,24 @@ def own_servers(given: Mapping[str, str], home: Home, secrets: Secrets, ports: M
         log_path=home.log_of("postgres"),
         database=DATABASE,
     )
-    redis = partial(
-        start_redis,
-        home.state / "redis",
-        port=ports["redis"],
-        password=secrets.redis_password,
-        service_passwords=secrets.redis_passwords,
-        log_path=home.log_of("redis"),
-        persistent=True,
-    )
-    cache = partial(
-        start_redis,
-        home.state / "cache-redis",
-        port=ports["cache-redis"],
-        password=secrets.cache_redis_password,
-        service_passwords=secrets.cache_redis_passwords,
-        log_path=home.log_of("cache-redis"),
-        persistent=False,
-    )
+
+    def redis(name: str, password: str, service_passwords: Mapping[str, str]) -> Callable[[], RunningServer]:
+        return partial(
+            start_redis,
+            home.state / name,
+            port=ports[name],
+            password=password,
+            service_passwords=service_passwords,
+            log_path=home.log_of(name),
+            persistent=name == "redis",
+        )
+
+    money = redis("redis", secrets.redis_password, secrets.redis_passwords)
+    cache = redis("cache-redis", secrets.cache_redis_password, secrets.cache_redis_passwords)
     every = (
         OwnServer("postgres", "DATABASE_URL", postgres),
         OwnServer("nats", "NATS_URL", nats),
-        OwnServer("redis", "REDIS_URL", redis),
+        OwnServer("redis", "REDIS_URL", money),
         OwnServer("cache-redis", "CACHE_REDIS_URL", cache),
     )
     return [server for server in every if server.variable not in given]

@@ -40,6 +40,27 @@ async def claim_events(connection: Connection, events: Sequence[tuple[UUID, int]
 
 async def create(connection: Connection, charges: Collection[Charge], at: datetime) -> set[str]:
     """Write the charges of requests that have none yet; returns the ids of these requests."""
+    return await _write(connection, charges, at, replaces=False)
+
+
+async def lock(connection: Connection, request_ids: Collection[str]) -> dict[str, Charge]:
+    """The charges that stand for these requests, held until the end of the transaction."""
+    rows = await connection.fetch(
+        "SELECT request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
+        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled"
+        " FROM charges WHERE request_id = ANY($1::text[]) ORDER BY request_id FOR UPDATE",
+        list(request_ids),
+    )
+    return {row["request_id"]: read_row(row) for row in rows}
+
+
+async def replace(connection: Connection, charges: Collection[Charge], at: datetime) -> None:
+    """Let newer charges stand in place of those held by `lock`."""
+    await _write(connection, charges, at, replaces=True)
+
+
+async def _write(connection: Connection, charges: Collection[Charge], at: datetime, *, replaces: bool) -> set[str]:
+    """Write charges, and in the place of those that stand only where it `replaces`; the ids of the requests written."""
     rows = await connection.fetch(
         "INSERT INTO charges (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month,"
         " cost, operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts,"
@@ -61,50 +82,18 @@ async def create(connection: Connection, charges: Collection[Charge], at: dateti
         " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
         " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled)"
         " ORDER BY c.request_id"
-        " ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
+        " ON CONFLICT (request_id) DO UPDATE SET event_id = EXCLUDED.event_id, state = EXCLUDED.state,"
+        " api_key_id = EXCLUDED.api_key_id, user_id = EXCLUDED.user_id, team_id = EXCLUDED.team_id,"
+        " provider_type = EXCLUDED.provider_type, year = EXCLUDED.year, month = EXCLUDED.month, cost = EXCLUDED.cost,"
+        " operator_cost = EXCLUDED.operator_cost, input_tokens = EXCLUDED.input_tokens,"
+        " output_tokens = EXCLUDED.output_tokens, occurred_at = EXCLUDED.occurred_at, counted = EXCLUDED.counted,"
+        " is_simulated = EXCLUDED.is_simulated, is_billable = EXCLUDED.is_billable, attempts = EXCLUDED.attempts,"
+        " settled = EXCLUDED.settled, booked_at = EXCLUDED.booked_at WHERE $21::boolean RETURNING request_id",
         *_columns(charges),
         at,
+        replaces,
     )
     return {row["request_id"] for row in rows}
-
-
-async def lock(connection: Connection, request_ids: Collection[str]) -> dict[str, Charge]:
-    """The charges that stand for these requests, held until the end of the transaction."""
-    rows = await connection.fetch(
-        "SELECT request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
-        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled"
-        " FROM charges WHERE request_id = ANY($1::text[]) ORDER BY request_id FOR UPDATE",
-        list(request_ids),
-    )
-    return {row["request_id"]: read_row(row) for row in rows}
-
-
-async def replace(connection: Connection, charges: Collection[Charge], at: datetime) -> None:
-    """Let newer charges stand in place of those held by `lock`."""
-    await connection.execute(
-        "UPDATE charges AS standing SET event_id = c.event_id::uuid, state = c.state, api_key_id = c.api_key_id,"
-        " user_id = c.user_id, team_id = c.team_id, provider_type = c.provider_type, year = c.year::int,"
-        " month = c.month::int, cost = c.cost::numeric, operator_cost = c.operator_cost::numeric,"
-        " input_tokens = c.input_tokens::bigint, output_tokens = c.output_tokens::bigint,"
-        " occurred_at = c.occurred_at::timestamptz, counted = c.counted::numeric,"
-        " is_simulated = c.is_simulated::boolean, is_billable = c.is_billable::boolean, attempts = c.attempts,"
-        " settled = c.settled, booked_at = $20"
-        " FROM ROWS FROM (json_array_elements_text($1::text::json), json_array_elements_text($2::text::json),"
-        " json_array_elements_text($3::text::json), json_array_elements_text($4::text::json),"
-        " json_array_elements_text($5::text::json), json_array_elements_text($6::text::json),"
-        " json_array_elements_text($7::text::json), json_array_elements_text($8::text::json),"
-        " json_array_elements_text($9::text::json), json_array_elements_text($10::text::json),"
-        " json_array_elements_text($11::text::json), json_array_elements_text($12::text::json),"
-        " json_array_elements_text($13::text::json), json_array_elements_text($14::text::json),"
-        " json_array_elements_text($15::text::json), json_array_elements_text($16::text::json),"
-        " json_array_elements_text($17::text::json), jsonb_array_elements($18::text::jsonb),"
-        " jsonb_array_elements($19::text::jsonb))"
-        " AS c (request_id, event_id, state, api_key_id, user_id, team_id, provider_type, year, month, cost,"
-        " operator_cost, input_tokens, output_tokens, occurred_at, counted, is_simulated, is_billable, attempts, settled)"
-        " WHERE standing.request_id = c.request_id",
-        *_columns(charges),
-        at,
-    )
 
 
 def _columns(charges: Collection[Charge]) -> tuple[str, ...]:
