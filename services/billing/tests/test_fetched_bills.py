@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ import httpx2
 import pytest
 from billing.flows import Billing
 from billing.flows.reconciling import DaysUnclear, NoSuchBill
-from billing.jobs import Auditor, JobMetrics
+from billing.jobs import Auditor, BillFetcher, JobMetrics
 from billing.settings import BillingSettings
 from billing.sources.bills import BillSource, Place, bill_row, simulated_place
 from common.actors import Actor
@@ -22,6 +23,7 @@ from common.secret import Secret
 from common.settings import SettingsError, read
 from common.urls import UrlRules
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 ROOT = Actor("root")
 
@@ -222,3 +224,83 @@ def test_admin_keys_come_from_variables_or_mounted_files(monkeypatch: pytest.Mon
     with pytest.raises(SettingsError, match="BILLING_ADMIN_KEYS_DIR") as refused:
         settings_of(monkeypatch, BILLING_ADMIN_KEYS_DIR=str(tmp_path))
     assert "two words" not in str(refused.value)
+
+
+class Day:
+    """The simulator's bills of yesterday, fetched by the clock of the tests."""
+
+    def __init__(self, billing: Billing, clock: Any) -> None:
+        self.billing, self.clock = billing, clock
+        self.registry = CollectorRegistry()
+        self.metrics = JobMetrics(self.registry)
+
+    def replica(self, after_hours: int = 6) -> BillFetcher:
+        return BillFetcher(self.billing, self.metrics, self.clock, after_hours)
+
+    def fetches(self, outcome: str, provider: str = "openai") -> float:
+        told = {"provider": provider, "outcome": outcome}
+        return self.registry.get_sample_value("tollgate_billing_bill_fetches_total", told) or 0
+
+    async def made(self) -> list[Any]:
+        return list(reversed(await self.billing.reconciling.page(None, None, 100)))
+
+
+async def test_yesterday_s_bills_are_fetched_once_a_day_by_one_replica(
+    journeys: Any, asking: Billing, usage_event: MakeEvent
+) -> None:
+    day = Day(asking, journeys.clock)  # its clock says the 21st, 8.30
+    await journeys.book([usage_event("r", simulated=True, cost="0.5", started_at="2026-11-20T10:00:00Z")])
+    replicas = [day.replica(), day.replica()]
+    for _ in range(2):
+        await asyncio.gather(*(replica.look() for replica in replicas))
+        for replica in replicas:
+            await replica.look()
+    assert [(one.provider_type, one.first_day, one.last_day, one.created_by) for one in await day.made()] == [
+        (name, date(2026, 11, 20), date(2026, 11, 20), "schedule") for name in ("anthropic", "openai", "openrouter")
+    ]
+    assert [one.is_alarming for one in await day.made()] == [False, True, False]
+    assert (await asking.reconciling.known_drifts())["openai"] == 1
+    assert day.fetches("fetched") == 1
+    journeys.clock.advance(21 * 3600)  # 5.30 on the next day: its bills are not whole yet
+    await replicas[0].look()
+    assert len(await day.made()) == 3
+    journeys.clock.advance(3600)
+    await replicas[0].look()
+    assert {one.first_day for one in (await day.made())[3:]} == {date(2026, 11, 21)}
+    assert len(await day.made()) == 6
+
+
+async def test_a_bill_that_cannot_be_fetched_is_tried_again_a_few_times_and_the_next_day(
+    journeys: Any, simulator: str
+) -> None:
+    asked = 0
+
+    async def refuse(url: str, headers: Mapping[str, str]) -> bytes:
+        nonlocal asked
+        asked += 1
+        raise SourceUnreadable("answered HTTP 503")
+
+    source = BillSource(refuse, {"openai": Place("https://provider.example/v1", Secret(KEY))})
+    billing = Billing(journeys.pool, journeys.bus.jetstream, journeys.counters, journeys.clock, journeys.known, source)
+    day = Day(billing, journeys.clock)
+    fetcher = day.replica()
+    with capture_logs() as logs:
+        for _ in range(15 * 60):  # to 23.30
+            await fetcher.look()
+            journeys.clock.advance(60)
+    assert (asked, day.fetches("failed"), day.fetches("given_up")) == (5, 4, 1)
+    assert [one["event"] for one in logs if one["event"].startswith("bill_")] == ["bill_waits"] * 4 + ["bill_given_up"]
+    assert KEY not in str(logs)
+    assert await day.made() == []
+    journeys.clock.advance(7 * 3600)
+    await fetcher.look()
+    assert asked == 6
+
+
+@pytest.mark.parametrize(("given", "hours"), [("", None), ("6", 6)])
+def test_bills_are_fetched_by_the_clock_only_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, given: str, hours: int | None
+) -> None:
+    assert settings_of(monkeypatch, BILLING_FETCH_BILLS_AFTER=given).bills_after_hours == hours
+    with pytest.raises(SettingsError, match="BILLING_FETCH_BILLS_AFTER"):
+        settings_of(monkeypatch, BILLING_FETCH_BILLS_AFTER="24")

@@ -1,14 +1,17 @@
-"""What billing does by the clock: audits its books, tells Redis what it counts there, and keeps admission open as long as
-the counters are right."""
+"""What billing does by the clock: audits its books, tells Redis what it counts there, keeps admission open as long as the
+counters are right, and fetches providers' bills of yesterday."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
+from datetime import UTC, date, timedelta
 
 import asyncpg
 import structlog
 from common.clock import Clock
+from common.errors import TollgateError
 from common.money import NANO
 from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,6 +27,9 @@ _TELL_SECONDS = 0.1
 _SWEEP_SECONDS = 60.0
 _ASK_SECONDS = 1.0
 _CLOSE_SECONDS = 600.0
+_BILLS_SECONDS = 60.0
+_AFTER_FAILURE_SECONDS = (300.0, 900.0, 3_600.0, 10_800.0)
+"""How long a provider is left alone after each failure of a day; after one more it is given up until the next day."""
 _AUDIT_SHARE = 0.05
 _MOST_SHOWN = 20
 _OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
@@ -55,6 +61,12 @@ class JobMetrics:
             "tollgate_billing_bill_drift_ratio",
             "How far a provider's last bill and the ledger are apart, as a share of what is booked; 0 once accepted",
             ["provider"],
+            registry=registry,
+        )
+        self.bill_fetches = Counter(
+            "tollgate_billing_bill_fetches",
+            "Bills asked for by the clock: fetched, failed (and to be tried again), given_up until the next day",
+            ["provider", "outcome"],
             registry=registry,
         )
         self.closed_seconds = Counter(
@@ -116,6 +128,56 @@ class Closer:
             except _OUTAGES as error:
                 log.warning("closing_waits", error=type(error).__name__)
             await asyncio.sleep(_CLOSE_SECONDS)
+
+
+class BillFetcher:
+    """Fetches yesterday's bill of each provider that there is a key for, once a day, some hours after midnight UTC: bills
+    are not whole at once. What fails is tried again later, a few times; one replica does it."""
+
+    def __init__(self, billing: Billing, metrics: JobMetrics, clock: Clock, after_hours: int) -> None:
+        self._billing = billing
+        self._metrics = metrics
+        self._clock = clock
+        self._after = timedelta(hours=after_hours)
+        self._day: date | None = None
+        self._failures: dict[str, int] = {}  # as many as there are providers with bills
+        self._not_before: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Look every minute until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_BILLS_SECONDS)
+
+    async def look(self) -> None:
+        """Fetch what is due."""
+        day = (self._clock.now() - self._after).astimezone(UTC).date() - timedelta(days=1)
+        if day != self._day:
+            self._day, self._failures, self._not_before = day, {}, {}
+        for provider_type in self._billing.reconciling.fetchable():
+            if self._clock.monotonic() >= self._not_before.get(provider_type, 0.0):
+                await self._fetch(provider_type, day)
+
+    async def _fetch(self, provider_type: str, day: date) -> None:
+        try:
+            made = await self._billing.reconciling.fetch_once(provider_type, day)
+        except (TollgateError, *_OUTAGES) as error:
+            self._failed(provider_type, day, error)
+            return
+        if made is not None:
+            self._metrics.bill_fetches.labels(provider_type, "fetched").inc()
+            log.info("bill_fetched", provider=provider_type, day=day.isoformat(), is_alarming=made.is_alarming)
+
+    def _failed(self, provider_type: str, day: date, error: Exception) -> None:
+        failures = self._failures[provider_type] = self._failures.get(provider_type, 0) + 1
+        is_last = failures > len(_AFTER_FAILURE_SECONDS)
+        pause = math.inf if is_last else _AFTER_FAILURE_SECONDS[failures - 1]
+        self._not_before[provider_type] = self._clock.monotonic() + pause
+        self._metrics.bill_fetches.labels(provider_type, "given_up" if is_last else "failed").inc()
+        why = error.message if isinstance(error, TollgateError) else type(error).__name__
+        (log.error if is_last else log.warning)(
+            "bill_given_up" if is_last else "bill_waits", provider=provider_type, day=day.isoformat(), error=why
+        )
 
 
 class Auditor:

@@ -30,7 +30,7 @@ from billing.domain.reading import Reader
 from billing.flows import Billing
 from billing.flows.known import Known
 from billing.flows.rebuilding import Rebuilt, rebuild_books
-from billing.jobs import AdmissionKeeper, Auditor, Closer, JobMetrics, OtherTeller, Resettler
+from billing.jobs import AdmissionKeeper, Auditor, BillFetcher, Closer, JobMetrics, OtherTeller, Resettler
 from billing.settings import BillingSettings, RebuildSettings
 from billing.sources.bills import BILLS, BillSource, Place, simulated_place
 from billing.store.counters import open_counters
@@ -67,6 +67,9 @@ def create_app(settings: BillingSettings, clock: Clock | None = None) -> FastAPI
             backbone.tasks.start("statements", Closer(billing).run())
             backbone.tasks.start("admission", AdmissionKeeper(billing, metrics, clock).run())
             backbone.tasks.start("audit", Auditor(billing, metrics, clock, settings.audit_seconds).run())
+            if settings.bills_after_hours is not None:
+                fetcher = BillFetcher(billing, metrics, clock, settings.bills_after_hours)
+                backbone.tasks.start("bills", fetcher.run())
             yield
 
     app = create_api("Tollgate billing", lifespan, registry)

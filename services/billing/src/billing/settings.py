@@ -70,6 +70,13 @@ class BillingSettings(DatabaseServiceSettings):
         validation_alias="BILLING_OPENROUTER_ADMIN_KEY",
         description="OpenRouter management key that its activity is fetched with",
     )
+    bills_after_hours: int | None = Field(
+        default=None,
+        ge=1,
+        le=23,
+        validation_alias="BILLING_FETCH_BILLS_AFTER",
+        description="hours after midnight UTC at which yesterday's bills are fetched with the admin keys; empty: never",
+    )
     admin_keys_dir: Path | None = Field(
         default=None,
         validation_alias="BILLING_ADMIN_KEYS_DIR",

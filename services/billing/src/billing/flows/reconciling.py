@@ -23,7 +23,7 @@ from billing.domain.charges import Month
 from billing.domain.ledger import Entry
 from billing.flows import messages
 from billing.flows.known import Known
-from billing.sources.bills import BillSource, bill_row
+from billing.sources.bills import BILLS, BillSource, bill_row
 from billing.store import entries, locks, reconciliations
 from billing.store.reconciliations import Reconciliation
 
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 MOST_DAYS = 92
 """Days that a fetched bill may have."""
+SCHEDULE = Actor("schedule")
+"""Who fetches bills by the clock, as the audit trail and a reconciliation's `created_by` name it."""
 RECONCILED = "operator:reconciliation"
 """The account of what providers bill and no call of ours explains."""
 
@@ -87,6 +89,21 @@ class Reconciling:
         return await self._hold_against(
             by, provider_type, row.form, told, (first, last), with_simulated=place.is_simulated
         )
+
+    def fetchable(self) -> Sequence[str]:
+        """The provider types that can be asked for a bill."""
+        return sorted({row.provider_type for row in BILLS if self._source.place_of(row.provider_type) is not None})
+
+    async def fetch_once(self, provider_type: str, day: date) -> Reconciliation | None:
+        """Fetch a provider's bill of a day by the clock; None when that was done, or another replica is at it. Raises what
+        `fetch` does."""
+        async with self._pool.acquire() as connection:
+            if not await locks.try_bills(connection):
+                return None
+            if await reconciliations.has_bill(connection, provider_type, day, SCHEDULE.id):
+                return None
+            made, _ = await self.fetch(SCHEDULE, provider_type, None, day, day)
+        return made
 
     async def known_drifts(self) -> dict[str, float]:
         """By provider type, how far its last bill and the ledger are apart, as a share of what is booked; 0 once that was

@@ -60,6 +60,12 @@ async def try_admission(connection: Connection) -> bool:
     return bool(await connection.fetchval("SELECT pg_try_advisory_lock(hashtext(current_schema() || '.admission'))"))
 
 
+async def try_bills(connection: Connection) -> bool:
+    """Take the lock on fetching bills by the clock, until the connection goes back to its pool; False when another replica
+    has it."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock(hashtext(current_schema() || '.bills'))"))
+
+
 async def opened(connection: Connection) -> Opened | None:
     """How admission was opened last; None: never."""
     row = await connection.fetchrow("SELECT epoch, redis_run_id FROM admission")

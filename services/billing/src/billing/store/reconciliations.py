@@ -120,6 +120,19 @@ async def hold(connection: Connection, reconciliation_id: str) -> Reconciliation
     return _reconciliation(row) if row else None
 
 
+async def has_bill(connection: Connection, provider_type: str, day: date, by: str) -> bool:
+    """Whether somebody had a provider's bill of one day held against the ledger."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM reconciliations WHERE provider_type = $1 AND first_day = $2 AND last_day = $2"
+            " AND created_by = $3)",
+            provider_type,
+            day,
+            by,
+        )
+    )
+
+
 async def rows_of(connection: Connection, reconciliation_id: str) -> list[MatchedRow]:
     """The rows of a reconciliation, by day and model."""
     rows = await connection.fetch(
