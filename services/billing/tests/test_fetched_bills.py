@@ -226,6 +226,19 @@ def test_admin_keys_come_from_variables_or_mounted_files(monkeypatch: pytest.Mon
     assert "two words" not in str(refused.value)
 
 
+def test_an_admin_key_in_a_file_that_cannot_be_read_stops_the_start_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "BILLING_OPENAI_ADMIN_KEY").write_text("sk-admin-1234")
+
+    def refuse(path: Path, **options: str) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingsError, match=r"BILLING_ADMIN_KEYS_DIR is wrong: .* cannot be read \(PermissionError\)"):
+        settings_of(monkeypatch, BILLING_ADMIN_KEYS_DIR=str(tmp_path))
+
+
 class Day:
     """The simulator's bills of yesterday, fetched by the clock of the tests."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -107,6 +108,15 @@ def read_or_exit(kind: type[S]) -> S:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
+
+
+def text_in(path: Path) -> str:
+    """What stands in a file that a setting names, without the space around it. ValueError, which says nothing of what is in
+    it, when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
 
 
 def variable_of(kind: type[Settings], name: str) -> str:

@@ -8,7 +8,17 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from common.secret import Secret
-from common.settings import DatabaseServiceSettings, HttpUrl, NatsUrl, Port, PostgresUrl, RedisUrl, Seconds, Settings
+from common.settings import (
+    DatabaseServiceSettings,
+    HttpUrl,
+    NatsUrl,
+    Port,
+    PostgresUrl,
+    RedisUrl,
+    Seconds,
+    Settings,
+    text_in,
+)
 from common.urls import UrlRules
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -110,4 +120,4 @@ def _variable(provider_type: str) -> str:
 
 def _in_file(folder: Path | None, provider_type: str) -> str | None:
     path = (folder or Path()) / _variable(provider_type)
-    return path.read_text(encoding="utf-8").strip() if folder is not None and path.is_file() else None
+    return text_in(path) if folder is not None and path.is_file() else None

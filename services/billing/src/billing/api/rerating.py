@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated
 
 from common.errors import BadRequest
@@ -102,9 +103,7 @@ def _shown(asked: AskedPeriod, shown: Shown) -> RerateItem:
         id=shown.id,
         **asked.model_dump(),
         calls=shown.calls,
-        before_usd=Money(shown.total.before),
-        after_usd=Money(shown.total.after),
-        difference_usd=Money(shown.total.after) - Money(shown.total.before),
+        **_amounts(shown.total.before, shown.total.after),
         seen_calls=shown.seen,
         unpriced_attempts=shown.unpriced,
         rows_in_all=shown.place_count,
@@ -120,9 +119,7 @@ def _booked(booked: Booked, rows: list[ReratedRow] | None) -> RerateItem:
         provider_type=booked.provider_type,
         model=booked.model,
         calls=booked.calls,
-        before_usd=Money(booked.before),
-        after_usd=Money(booked.after),
-        difference_usd=Money(booked.after) - Money(booked.before),
+        **_amounts(booked.before, booked.after),
         booked_by=booked.booked_by,
         booked_at=booked.booked_at,
         rows=rows,
@@ -137,12 +134,15 @@ def _rows(places: Sequence[tuple[Place, Difference]]) -> list[ReratedRow]:
             model=place.model,
             day=place.day,
             attempts=one.attempts,
-            before_usd=Money(one.before),
-            after_usd=Money(one.after),
-            difference_usd=Money(one.after) - Money(one.before),
+            **_amounts(one.before, one.after),
         )
         for place, one in places
     ]
+
+
+def _amounts(before: Decimal, after: Decimal) -> dict[str, Money]:
+    was, becomes = Money(before), Money(after)
+    return {"before_usd": was, "after_usd": becomes, "difference_usd": becomes - was}
 
 
 def _position(cursor: str | None) -> datetime | None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
-from common.settings import HttpUrl, Port, PostgresUrl, RedisUrl
+from common.settings import HttpUrl, Port, PostgresUrl, RedisUrl, text_in
 from common.urls import LOCAL_HOSTS, AllowedHosts, UrlRules, rules_of
 from pydantic import Field, ValidationInfo, create_model, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -143,7 +143,7 @@ class KeyvaultSettings(ProviderKeySettings):
         for row in PROVIDERS.values() if value is not None else ():
             path = Path(value or "") / row.env
             if row.env and path.is_file():
-                provider_key(_read(path))
+                provider_key(Secret(text_in(path)))
         return value
 
     @field_validator("byok_encryption_keys")
@@ -192,20 +192,13 @@ class KeyvaultSettings(ProviderKeySettings):
         found = {row.type: getattr(self, f"{row.type}_api_key", None) for row in PROVIDERS.values()}
         if self.provider_keys_dir is not None:
             files = {row.type: self.provider_keys_dir / row.env for row in PROVIDERS.values() if row.env}
-            found |= {name: provider_key(_read(path)) for name, path in files.items() if path.is_file()}
+            found |= {name: provider_key(Secret(text_in(path))) for name, path in files.items() if path.is_file()}
         return {provider_type: secret for provider_type, secret in found.items() if secret is not None}
 
 
 def _in_file(path: Path | None) -> Secret | None:
     """The master keys of a file, as a setting would have them."""
-    return None if path is None else Secret(",".join(_read(path).reveal().split()))
-
-
-def _read(path: Path) -> Secret:
-    try:
-        return Secret(path.read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
+    return None if path is None else Secret(",".join(text_in(path).split()))
 
 
 def _master_keys(group: Secret | None) -> list[Secret]:
