@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from tollgate.commands import billing
+from tollgate.errors import RunnerError
 from tollgate.gateway_client import GatewayClient
 from typer.testing import CliRunner
 
@@ -90,6 +91,38 @@ def test_a_drift_is_accepted(asked: list[tuple[str, Any]]) -> None:
     assert [path for path, _ in asked] == ["POST /api/v1/billing/reconciliations/bill-1/accept"]
 
 
-def test_it_must_be_said_where_the_bill_is(asked: list[tuple[str, Any]]) -> None:
-    assert CliRunner().invoke(billing.create(), ["reconcile", "openai"]).exit_code != 0
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        ["--from", "2026-10-01"],
+        ["--file", "bill.csv"],
+        ["--file", "bill.csv", "--format", "csv", "--from", "2026-10-01", "--to", "2026-10-31"],
+    ],
+)
+def test_it_must_be_said_where_the_bill_is(asked: list[tuple[str, Any]], said: list[str]) -> None:
+    result = CliRunner().invoke(billing.create(), ["reconcile", "openai", *said])
+    assert str(result.exception) == "either --from and --to, or --file with --format"
     assert asked == []
+
+
+def test_a_file_that_cannot_be_read_is_named_in_a_line(asked: list[tuple[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "bill.csv").write_bytes(b"\xff")
+    for name, why in (("bill.csv", "UnicodeDecodeError"), ("none.csv", "FileNotFoundError")):
+        argv = ["reconcile", "openai", "--file", str(tmp_path / name), "--format", "csv"]
+        result = CliRunner().invoke(billing.create(), argv)
+        assert isinstance(result.exception, RunnerError)
+        assert str(result.exception) == f"{tmp_path / name} cannot be read ({why})"
+    assert asked == []
+
+
+def test_an_id_is_one_part_of_the_path_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        paths.append(request.url.raw_path)
+        return httpx2.Response(404, json={"detail": "no such reconciliation"})
+
+    monkeypatch.setattr(billing, "admin_client", lambda: GatewayClient("http://door", httpx2.MockTransport(answer)))
+    CliRunner().invoke(billing.create(), ["accept", "../rerating?x"])
+    assert paths == [b"/api/v1/billing/reconciliations/..%2Frerating%3Fx/accept"]

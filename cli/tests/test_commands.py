@@ -93,6 +93,19 @@ def test_an_error_answers_reason_is_found_in_any_shape(answer: httpx2.Response, 
     assert reason_of(answer) == reason
 
 
+def test_a_list_is_read_to_its_end() -> None:
+    asked: list[bytes] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.raw_path)
+        is_last = b"cursor" in request.url.raw_path
+        return httpx2.Response(200, json={"items": [len(asked)], "next_cursor": None if is_last else "a/b="})
+
+    client = GatewayClient("http://door", httpx2.MockTransport(answer))
+    assert client.items("/api/v1/keys") == [1, 2]
+    assert asked == [b"/api/v1/keys?limit=1000", b"/api/v1/keys?limit=1000&cursor=a%2Fb%3D"]
+
+
 def test_the_welcome_ends_in_a_curl_line_that_a_shell_takes() -> None:
     text = welcome(RUN_FILE)
     words = shlex.split(text.strip().splitlines()[-1])

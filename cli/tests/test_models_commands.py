@@ -41,7 +41,7 @@ ANSWERS: dict[str, Any] = {
     "/api/v1/llm/models/syncs": {"items": [SYNC]},
     "/api/v1/llm/models/syncs/s1": {**SYNC, "changes": CHANGES},
     "/api/v1/llm/models/compare": [MODEL],
-    "/api/v1/llm/models/m1/prices": {"items": [PRICE]},
+    "/api/v1/llm/models/m1/prices": {"items": [PRICE], "next_cursor": None},
     "/api/v1/llm/models": [MODEL, {**MODEL, "cost_per_1m_input": None, "enabled": True, "name": "unpriced"}],
 }
 

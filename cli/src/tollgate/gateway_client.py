@@ -9,7 +9,7 @@ import http.client
 import json
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
@@ -17,6 +17,7 @@ from tollgate.errors import RunnerError
 
 _TIMEOUT_SECONDS = 30.0
 _PROBE_SECONDS = 2.0
+_PAGE = 1_000
 
 
 class GatewayClient:
@@ -45,6 +46,17 @@ class GatewayClient:
             raise RunnerError(f"{method} {path} answered {answer.status_code}: {reason_of(answer)}")
         return answer.json() if answer.content else None
 
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Every item of a list of the management API, page by page; RunnerError as `call`."""
+        asked: dict[str, Any] = {"limit": _PAGE}
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.call("GET", f"{path}?{urlencode(asked)}")
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            asked["cursor"] = page["next_cursor"]
+
     def send(self, method: str, path: str, body: object = None, *, bearer: str | None = None) -> httpx2.Response:
         """Any answer; RunnerError when there is none. `bearer` takes the place of the login's token."""
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
@@ -52,6 +64,11 @@ class GatewayClient:
             return self._http.request(method, path, json=body, headers=headers)
         except httpx2.HTTPError as error:
             raise RunnerError(f"{self._url} does not answer: {error or type(error).__name__}") from error
+
+
+def named(path: str, name: str) -> str:
+    """The path of one thing of a list, whatever characters its name has."""
+    return f"{path}/{quote(name, safe='')}"
 
 
 def reason_of(answer: httpx2.Response) -> str:

@@ -15,8 +15,12 @@ import typer
 
 from tollgate.commands.context import AsJson, admin_client, print_json, run_file, settings
 from tollgate.errors import RunnerError
+from tollgate.gateway_client import named
 from tollgate.reach import require_reachable
 from tollgate.settings import caller_environment
+
+_RECONCILIATIONS = "/api/v1/billing/reconciliations"
+_RERATINGS = "/api/v1/billing/rerating"
 
 
 def create() -> typer.Typer:
@@ -73,7 +77,7 @@ def _rerate(
     corrections. Correct the price first: `POST /api/v1/llm/models/{id}/prices` with `starts_at` in the past."""
     body = {"first_day": first_day, "last_day": last_day, "provider_type": provider, "model": model}
     with admin_client() as client:
-        found = client.call("POST", f"/api/v1/billing/rerating{f'/{book}/book' if book else ''}", body)
+        found = client.call("POST", f"{named(_RERATINGS, book)}/book" if book else _RERATINGS, body)
     print_json(found) if as_json else _print_rerating(found)
 
 
@@ -86,11 +90,11 @@ def _reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Hold a provider's bill against the ledger: asked for with the admin key that billing has, or from a file."""
-    path = "/api/v1/billing/reconciliations"
+    path = _RECONCILIATIONS
     body: dict[str, Any] = {"provider_type": provider, "format": form}
-    if file is not None:
-        body["content"] = file.read_text(encoding="utf-8")
-    elif first_day and last_day:
+    if file is not None and form and not (first_day or last_day):
+        body["content"] = _text_of(file)
+    elif file is None and first_day and last_day:
         path, body = f"{path}/fetch", body | {"first_day": first_day, "last_day": last_day}
     else:
         raise RunnerError("either --from and --to, or --file with --format")
@@ -104,8 +108,15 @@ def _accept(
 ) -> None:
     """Book a bill's drift as one correction."""
     with admin_client() as client:
-        found = client.call("POST", f"/api/v1/billing/reconciliations/{reconciliation_id}/accept")
+        found = client.call("POST", f"{named(_RECONCILIATIONS, reconciliation_id)}/accept")
     print_json(found) if as_json else _print_reconciliation(found)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunnerError(f"{file} cannot be read ({type(error).__name__})") from None
 
 
 def _print_reconciliation(found: dict[str, Any]) -> None:

@@ -8,7 +8,9 @@ import typer
 
 from tollgate.commands.context import AsJson, admin_client, print_json
 from tollgate.errors import RunnerError
+from tollgate.gateway_client import named
 
+_PATH = "/api/budgets"
 _SCOPES = ("user", "key", "team", "provider", "model", "global")
 _PERIODS = ("daily", "weekly", "monthly", "total")
 BudgetId = Annotated[str, typer.Argument(help="The budget's id.")]
@@ -27,7 +29,7 @@ def create() -> typer.Typer:
 def _list(as_json: AsJson = False) -> None:
     """All budgets and how they stand."""
     with admin_client() as client:
-        items: list[dict[str, Any]] = client.call("GET", "/api/budgets")
+        items: list[dict[str, Any]] = client.call("GET", _PATH)
     if as_json:
         print_json(items)
         return
@@ -50,14 +52,14 @@ def _set(
             raise RunnerError(f"{value} is none of {', '.join(known)}")
     body = {"limit": limit, "period": period, "scope": scope, "zone": zone, "mode": "soft" if soft else "hard"}
     with admin_client() as client:
-        made = client.call("POST", "/api/budgets", body | ({"scope_id": scope_id} if scope_id else {}))
+        made = client.call("POST", _PATH, body | ({"scope_id": scope_id} if scope_id else {}))
     print_json(made) if as_json else print(_line_of(made))
 
 
 def _explain(budget_id: BudgetId, as_json: AsJson = False) -> None:
     """What a budget's figure is made of, and what it would still let through."""
     with admin_client() as client:
-        found = client.call("GET", f"/api/budgets/{budget_id}/explain")
+        found = client.call("GET", f"{named(_PATH, budget_id)}/explain")
     if as_json:
         print_json(found)
         return
@@ -70,7 +72,7 @@ def _explain(budget_id: BudgetId, as_json: AsJson = False) -> None:
 def _delete(budget_id: BudgetId, as_json: AsJson = False) -> None:
     """End a budget."""
     with admin_client() as client:
-        client.call("DELETE", f"/api/budgets/{budget_id}")
+        client.call("DELETE", named(_PATH, budget_id))
     if as_json:
         print_json({"deleted": budget_id})
     else:

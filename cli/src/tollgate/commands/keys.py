@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.commands.context import AsJson, admin_client, print_json
+from tollgate.gateway_client import named
 
 
 def create() -> typer.Typer:
@@ -22,7 +23,7 @@ def create() -> typer.Typer:
 def _list(as_json: AsJson = False) -> None:
     """All keys; only their last four characters are known."""
     with admin_client() as client:
-        items: list[dict[str, Any]] = client.call("GET", "/api/v1/keys?limit=1000")["items"]
+        items = client.items("/api/v1/keys")
     if as_json:
         print_json(items)
         return
@@ -59,7 +60,7 @@ def _create(
 def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: AsJson = False) -> None:
     """End a key; it is refused everywhere when this returns."""
     with admin_client() as client:
-        client.call("DELETE", f"/api/v1/keys/{key_id}")
+        client.call("DELETE", named("/api/v1/keys", key_id))
     if as_json:
         print_json({"revoked": key_id})
     else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 
 from tollgate.commands.context import AsJson, admin_client, print_json
 from tollgate.errors import RunnerError
-from tollgate.gateway_client import GatewayClient
+from tollgate.gateway_client import GatewayClient, named
 
 _PATH = "/api/v1/llm/models"
 
@@ -44,7 +44,7 @@ def _diff(
 ) -> None:
     """What a sync changed, model by model."""
     with admin_client() as client:
-        found = client.call("GET", f"{_PATH}/syncs/{quote(sync_id or _latest(client), safe='')}")
+        found = client.call("GET", named(f"{_PATH}/syncs", sync_id or _latest(client)))
     if as_json:
         print_json(found)
         return
@@ -82,7 +82,7 @@ def _price(reference: Reference, as_json: AsJson = False) -> None:
     """A model's prices, the latest first, with where and when each was read."""
     with admin_client() as client:
         [model] = client.call("GET", f"{_PATH}/compare?{urlencode({'ids': reference})}")
-        rows: list[dict[str, Any]] = client.call("GET", f"{_PATH}/{model['id']}/prices?limit=1000")["items"]
+        rows = client.items(f"{named(_PATH, model['id'])}/prices")
     if as_json:
         print_json(rows)
         return
