@@ -94,6 +94,18 @@ async def test_a_provider_that_makes_no_sense_is_given_up(page: Any, why: str) -
         await pages_of(Provider(page), "openai")
 
 
+async def test_a_provider_that_is_slow_page_by_page_is_given_up_as_a_whole() -> None:
+    async def slow(url: str, headers: Mapping[str, str]) -> bytes:
+        await asyncio.sleep(0.05)
+        return b'{"data": [], "has_more": true, "next_page": "again"}'
+
+    row = bill_row("openai", None)
+    assert row is not None
+    source = BillSource(slow, {"openai": Place("https://provider.example/v1", Secret(KEY))}, deadline_seconds=0.2)
+    with pytest.raises(SourceUnreadable, match=r"did not give its whole bill within 0\.2 s"):
+        await source.pages(row, FIRST, LAST)
+
+
 def test_a_bill_that_nobody_can_ask_for_has_no_row() -> None:
     assert bill_row("groq", None) is None
     assert bill_row("openai", "anthropic_cost") is None

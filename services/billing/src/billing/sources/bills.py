@@ -1,12 +1,13 @@
 """Providers' bills, asked for with an admin key of the operator's: a row of a table for each bill that can be had.
 
 An admin key sees everything of an organization, so it is billing's alone, shown to that provider's own address and to
-nothing else. Answers come in pages, a bounded number of them, each bounded in time and bytes (`common.http.fetch`); what
-they say is `domain.bills`' matter.
+nothing else. Answers come in pages, a bounded number of them, each bounded in time and bytes (`common.http.fetch`) and all
+of them in time, since somebody waits for the bill; what they say is `domain.bills`' matter.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ Fetch = Callable[[str, Mapping[str, str]], Awaitable[bytes]]
 Query = Sequence[tuple[str, str]]
 
 _MOST_PAGES = 200
+_DEADLINE_SECONDS = 300.0
 _BUCKETS_A_PAGE = "31"
 _VERSION_HEADERS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": {"anthropic-version": "2023-06-01"}})
 
@@ -54,9 +56,10 @@ class BillRow:
 class BillSource:
     """Asks providers for their bills."""
 
-    def __init__(self, fetch: Fetch, places: Mapping[str, Place]) -> None:
+    def __init__(self, fetch: Fetch, places: Mapping[str, Place], deadline_seconds: float = _DEADLINE_SECONDS) -> None:
         self._fetch = fetch
         self._places = places
+        self._deadline_seconds = deadline_seconds
 
     def place_of(self, provider_type: str) -> Place | None:
         """Where a provider is asked; None: it cannot be."""
@@ -64,6 +67,13 @@ class BillSource:
 
     async def pages(self, row: BillRow, first: date, last: date) -> list[str]:
         """The pages of a bill, as text; SourceUnreadable."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._pages(row, first, last)
+        except TimeoutError as error:
+            raise SourceUnreadable(f"it did not give its whole bill within {self._deadline_seconds:g} s") from error
+
+    async def _pages(self, row: BillRow, first: date, last: date) -> list[str]:
         place, found = self._places[row.provider_type], list[str]()
         shown = {n.decode(): v.decode() for n, v in AUTH_SCHEMES[PROVIDERS[row.provider_type].auth](place.key.reveal())}
         headers = {**_VERSION_HEADERS.get(row.provider_type, {}), **shown}
