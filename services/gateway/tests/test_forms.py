@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -45,7 +47,8 @@ def test_what_was_written_is_read_as_it_was(values: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("at", range(3))
 def test_a_value_that_looks_like_the_boundary_cannot_end_its_field(at: int) -> None:
-    hidden = b"a\r\n--form-%d\r\n" % at + field("model", b"dearer") + b"\r\n--form-%d--" % at
+    used = (b"form-0", b"x1", write_form({"prompt": msgspec.Raw(b"a")})[0].partition(b"=")[2])[at]
+    hidden = b"a\r\n--%b\r\n" % used + field("model", b"dearer") + b"\r\n--%b--" % used
     content_type, body = write_form({"prompt": msgspec.Raw(hidden), "model": msgspec.Raw(b"cheap")})
     assert text_in(read_form(body, content_type), "model") == "cheap"
 
@@ -95,3 +98,19 @@ def test_a_wav_file_that_lies_of_its_length_is_not_believed() -> None:
     assert most_seconds(head(1, 16_000, 2**32 - 1) + b"\0" * 64_000) == 3
     assert most_seconds(head(0x55, 16_000, 2**32 - 1) + b"\0" * 7_456) == 10  # MP3 inside
     assert most_seconds(head(1, 1, 2) + b"\0" * 7_456) == 10
+
+
+def test_a_boundary_is_found_at_once_whatever_the_form_holds() -> None:
+    hostile = b" ".join(b"form-%d" % at for at in range(200_000))
+    before = time.monotonic()
+    content_type, body = write_form({"file": msgspec.Raw(hostile)})
+    assert time.monotonic() - before < 1
+    assert bytes(read_form(body, content_type)["file"]) == hostile
+
+
+def test_a_body_of_nothing_but_boundaries_is_not_taken_apart() -> None:
+    tracemalloc.start()
+    with pytest.raises(FormError):
+        read_form(b"\r\n--x1ab" * 300_000, TYPE)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20  # the body and its copy are four
+    tracemalloc.stop()

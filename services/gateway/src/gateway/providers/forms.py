@@ -7,6 +7,7 @@ is what the provider reads: a form could name a field twice, or hide one, and tw
 
 from __future__ import annotations
 
+import hashlib
 import re
 from itertools import count
 
@@ -35,7 +36,7 @@ def read_form(body: bytes, content_type: bytes) -> Members:
     if found is None:
         raise FormError("the body must be multipart/form-data with a boundary")
     delimiter = b"\r\n--" + (found["quoted"] or found["plain"])
-    pieces = (b"\r\n" + body).split(delimiter)
+    pieces = (b"\r\n" + body).split(delimiter, _MOST_FIELDS)
     if len(pieces) < 3 or len(pieces) > _MOST_FIELDS or pieces[-1][:2] != _END:
         raise FormError("the form has no fields, too many, or no end")
     members: dict[str, msgspec.Raw] = {}
@@ -59,8 +60,11 @@ def text_in(members: Members, name: str) -> str | None:
 
 
 def write_form(members: Members) -> tuple[bytes, bytes]:
-    """The form as (content type, body)."""
-    boundary = next(one for at in count() if not any((one := b"form-%d" % at) in bytes(v) for v in members.values()))
+    """The form as (content type, body). Its boundary is told by all that stands in it, so that nothing in it can be it."""
+    digest = hashlib.sha256()
+    for value in members.values():
+        digest.update(bytes(value))
+    boundary = b"form-" + digest.hexdigest().encode()
     parts: list[bytes] = []
     for name, value in members.items():
         if ";" in name:
