@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, ProviderSnapshot, TimeoutsSnapshot
 from common.providers.registry import PROVIDERS
+from gateway.patience import Patience
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
 from gateway.routing.health import Health
 from gateway.routing.plan import Deployment
@@ -128,3 +131,52 @@ def test_what_could_not_be_asked_costs_no_try() -> None:
     health = Health(lambda: 0.0)
     tries = Tries((_Place(0), _Place(1)), health)  # type: ignore[arg-type]
     assert [tries.following(None) is not None for _ in range(3)] == [True, True, False]
+
+
+class _Waiting:
+    """A call that waits for its first byte, and its client, who reads after so many seconds."""
+
+    def __init__(self, name: str, reads_after: float = 0.0) -> None:
+        self.log: Any = SimpleNamespace(request_id=name, http_status=0)
+        self.began, self.spoken_at, self.has_started, self.attempts = 0.0, 0.0, False, [1]
+        self.client, self.status, self.comments = self, 0, 0
+        self._reads_after = reads_after
+
+    def answer_headers(self) -> list[Any]:
+        return []
+
+    async def start_stream(self, headers: list[Any]) -> None:
+        self.status = 200
+        await asyncio.sleep(self._reads_after)
+
+    async def comment(self) -> None:
+        assert not self.log.http_status, "a line after the end of the answer"
+        self.comments += 1
+
+
+def patience_of(*calls: _Waiting) -> Patience:
+    """With these calls, a minute later."""
+    patience = Patience(SimpleNamespace(monotonic=lambda: 60.0))  # type: ignore[arg-type]
+    for call in calls:
+        patience.begin(call)  # type: ignore[arg-type]
+    return patience
+
+
+async def test_who_does_not_read_keeps_no_other_waiting() -> None:
+    calls = [_Waiting(str(at), reads_after=10) for at in range(20)] + [_Waiting("last")]
+    looking = asyncio.create_task(patience_of(*calls).look())
+    await asyncio.sleep(0.1)
+    assert calls[-1].comments == 1
+    looking.cancel()
+
+
+async def test_nothing_is_said_after_an_end_that_came_meanwhile() -> None:
+    slow, ended = _Waiting("slow", reads_after=0.1), _Waiting("ended")
+    patience = patience_of(slow, ended)
+    ended.log.http_status = 502
+    looking = asyncio.create_task(patience.look())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    patience.end(slow)  # type: ignore[arg-type]
+    await looking
+    assert (slow.comments, ended.status, ended.comments) == (0, 0, 0)

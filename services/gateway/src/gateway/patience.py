@@ -41,21 +41,29 @@ class Patience:
             await self.look()
 
     async def look(self) -> None:
-        """Say something to every client that has heard nothing for long."""
+        """Say something to every client that has heard nothing for long, to all at once: one that does not read must not
+        keep the others waiting."""
         now = self._clock.monotonic()
+        quiet: list[Running] = []
         for call in list(self._running.values()):
             if now - call.began < QUIET_SECONDS:
-                return  # and so are all behind it
-            if call.has_started:
+                break  # and so are all behind it
+            if not self._waits(call):
                 self.end(call)
             elif call.attempts and now - max(call.began, call.spoken_at) >= QUIET_SECONDS:
                 call.spoken_at = now
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_WRITE_SECONDS):
-                        await _hold_open(call)
+                quiet.append(call)
+        await asyncio.gather(*map(self._hold_open, quiet))
 
+    async def _hold_open(self, call: Running) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WRITE_SECONDS):
+                if self._waits(call) and not call.client.status:
+                    await call.client.start_stream(call.answer_headers())
+                if self._waits(call):
+                    await call.client.comment()
 
-async def _hold_open(call: Running) -> None:
-    if not call.client.status:
-        await call.client.start_stream(call.answer_headers())
-    await call.client.comment()
+    def _waits(self, call: Running) -> bool:
+        """Whether its client still waits for the first event. What has a status is about to be told, and after its end
+        nothing may be said."""
+        return call.log.request_id in self._running and not call.has_started and not call.log.http_status
