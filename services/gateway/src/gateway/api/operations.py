@@ -16,6 +16,7 @@ from common.usage import Usage
 from gateway.api.chat import ChatRequest, Name, one_answer, read_json
 from gateway.api.completions import parse_completion
 from gateway.api.embeddings import parse_embeddings
+from gateway.api.sizes import ABSENT
 from gateway.api.sounds import parse_transcription, parse_translation
 from gateway.providers.counting import MOST_PICTURE_TOKENS, estimate_tokens
 from gateway.providers.operations import IMAGES, MODERATIONS, RERANK, SPEECH
@@ -32,8 +33,14 @@ _SPOKEN_TOKENS_A_CHARACTER = 8
 """More than the slowest speech has; usual are three tokens to two characters."""
 
 
+class _Looked(msgspec.Struct):
+    """A text or a picture of several."""
+
+    image_url: msgspec.Raw = ABSENT
+
+
 class _Moderation(msgspec.Struct):
-    input: str | list[Any]
+    input: str | list[str | _Looked]
     model: Name = "omni-moderation-latest"
 
 
@@ -70,9 +77,9 @@ _decode_spoken = msgspec.json.Decoder(_Spoken).decode
 def _moderation(body: bytes, _headers: Headers) -> ChatRequest:
     read, members = read_json(body, _decode_moderation)
     inputs = read.input if isinstance(read.input, list) else [read.input]
-    pictures = [one for one in inputs if isinstance(one, dict) and one.get("type") == "image_url"]
-    size = len(body) - sum(len(msgspec.json.encode(one)) for one in pictures)
-    return one_answer(MODERATIONS, members, read.model, size, attachments=len(pictures), inputs=len(inputs))
+    pictures = [len(picture) for one in inputs if isinstance(one, _Looked) and (picture := bytes(one.image_url))]
+    size = len(body) - sum(pictures)
+    return one_answer(MODERATIONS, members, read.model, size, attachments=len(pictures), inputs=max(1, len(inputs)))
 
 
 def _ranking(body: bytes, _headers: Headers) -> ChatRequest:

@@ -85,7 +85,7 @@ class MessagesVoice:
         if not self._blocks and self._open is None:
             self._open = ""
             told.append(_event({"type": "message_start", "message": {**_message(chunk), "usage": _usage({})}}))
-        for choice in chunk["choices"][:1]:
+        for choice in (chunk.get("choices") or ())[:1]:
             delta = choice.get("delta") or {}
             thought = delta.get("reasoning_content") or delta.get("reasoning")
             if isinstance(thought, str) and thought:

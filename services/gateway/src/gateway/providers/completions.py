@@ -17,6 +17,7 @@ import msgspec
 from common.providers.registry import COMPLETES_WITH_ANY_MODEL, ProviderRow
 from common.usage import Usage
 
+from gateway.providers.counting import word_of
 from gateway.providers.errors import ProviderFailed, untranslatable
 from gateway.providers.languages import WIRES
 from gateway.providers.operations import Operation
@@ -75,7 +76,11 @@ def _encode(members: Members, provider: ProviderRow, model: str, output_tokens: 
     chat = {name: members[name] for name in _SAID_ALIKE if name in members}
     chat["messages"] = msgspec.Raw(msgspec.json.encode([{"role": "user", "content": _prompt(members, provider)}]))
     sent = WIRES[provider.wire].encode_request(chat, provider, model, output_tokens, streamed)
-    return sent._replace(dropped=(*_left(members), *sent.dropped))
+    try:
+        left = tuple(_left(members))
+    except (ValueError, RecursionError) as error:
+        raise untranslatable("the request holds what cannot be read") from error
+    return sent._replace(dropped=(*left, *sent.dropped))
 
 
 def _prompt(members: Members, provider: ProviderRow) -> str:
@@ -120,8 +125,9 @@ def _read(body: bytes, provider: ProviderRow) -> Answer:
         reason = choices[0]["finish_reason"]
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no completion") from error
-    usage = openai.decode_usage(raw) if isinstance(raw, dict) else None
-    return Answer(msgspec.json.encode(told), usage, raw, reason, told.get("model"), told.get("service_tier"))
+    raw = raw if isinstance(raw, dict) else None
+    usage = openai.decode_usage(raw) if raw is not None else None
+    return Answer(msgspec.json.encode(told), usage, raw, reason, told.get("model"), word_of(told.get("service_tier")))
 
 
 def _decode_stream(provider: ProviderRow, wants_usage: bool, created: int, model: str) -> StreamDecoder:
@@ -131,7 +137,8 @@ def _decode_stream(provider: ProviderRow, wants_usage: bool, created: int, model
 
 def _continued(choice: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     text = said.get("content") or said.get("refusal") or ""
-    return {"text": text, "index": choice["index"], "logprobs": None, "finish_reason": choice["finish_reason"]}
+    place, reason = choice.get("index") or 0, choice.get("finish_reason")
+    return {"text": text, "index": place, "logprobs": None, "finish_reason": reason}
 
 
 class _Continuation:
@@ -185,7 +192,7 @@ def _events(chunks: bytes) -> Iterator[bytes]:
 def _told(data: bytes) -> bytes:
     """A chunk with its text; empty where it brings neither a text nor an end."""
     chunk = msgspec.json.decode(data)
-    choices = [_continued(choice, choice.get("delta") or {}) for choice in chunk["choices"]]
+    choices = [_continued(choice, choice.get("delta") or {}) for choice in chunk.get("choices") or ()]
     choices = [choice for choice in choices if choice["text"] or choice["finish_reason"]]
     if not choices:
         return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -27,6 +28,17 @@ def count_of(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return min(max(0, int(value)), MOST_TOKENS)
+
+
+def word_of(value: Any) -> str | None:
+    """A reported word, as of a tier; None for what is none, which no event may hold."""
+    return value if isinstance(value, str) else None
+
+
+def details_in(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A report within a report; empty where there is none."""
+    found = raw.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def estimate_tokens(content_bytes: int, pieces: int) -> int:

@@ -40,7 +40,8 @@ def texts_of(asked: Asked, provider: str) -> list[str]:
 def told(
     vectors: Sequence[Sequence[float]], members: Members, model: str, usage: Usage | None, raw: dict[str, Any] | None
 ) -> Answer:
-    """An answer of these vectors, in the order of the texts; without a report the tokens of the texts are estimated."""
+    """An answer of these vectors, in the order of the texts; without a report the tokens of the texts are estimated.
+    Raises ValueError for numbers that are no floats of 32 bits, where those are wanted."""
     used = usage or Usage(input_tokens=estimate_tokens(len(bytes(members["input"])), 0), estimated=True)
     say = in_base64 if wants_base64(members) else list
     listed = [{"object": "embedding", "index": index, "embedding": say(vector)} for index, vector in enumerate(vectors)]
@@ -50,8 +51,11 @@ def told(
 
 
 def in_base64(vector: Sequence[float]) -> str:
-    """A vector as little-endian floats of 32 bits, in base64."""
-    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    """A vector as little-endian floats of 32 bits, in base64. Raises ValueError for what is no such float."""
+    try:
+        return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    except (struct.error, OverflowError) as error:
+        raise ValueError("a vector is floats of 32 bits") from error
 
 
 def of_base64(text: str) -> list[float]:

@@ -12,7 +12,7 @@ from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer
 from gateway.providers.wires.anthropic.blocks import closing, finish_of, refusal_in, spoken
 from gateway.providers.wires.anthropic.failures import failure_of
-from gateway.providers.wires.anthropic.usage import decode_usage
+from gateway.providers.wires.anthropic.usage import decode_usage, tier_in
 
 
 def decode_response(body: bytes, provider: ProviderRow, created: int, model: str) -> Answer:
@@ -49,10 +49,5 @@ def _read(told: dict[str, Any], provider: ProviderRow, created: int, model: str)
         finish_of(reason),
         decode_usage(raw) if raw is not None else None,
         raw,
-        _tier(raw),
+        tier_in(raw),
     )
-
-
-def _tier(raw: dict[str, Any] | None) -> str | None:
-    tier = (raw or {}).get("service_tier")
-    return tier if isinstance(tier, str) else None

@@ -15,7 +15,7 @@ from gateway.providers.wires.anthropic.blocks import finish_of
 from gateway.providers.wires.anthropic.failures import failure_of
 from gateway.providers.wires.anthropic.requests import MESSAGES_PATH
 from gateway.providers.wires.anthropic.streams import StreamDecoder
-from gateway.providers.wires.anthropic.usage import decode_usage
+from gateway.providers.wires.anthropic.usage import decode_usage, tier_in
 
 _OWN_MEMBERS = frozenset({"drop_params"})
 
@@ -37,11 +37,9 @@ def relay_response(body: bytes, provider: ProviderRow, created: int, model: str)
         told = msgspec.json.decode(body)
         if isinstance(told.get("error"), dict):
             raise failure_of(told["error"], provider)
-        raw = told.get("usage")
-        usage = decode_usage(raw) if isinstance(raw, dict) else None
-        return Answer(
-            body, usage, raw, finish_of(told["stop_reason"]), told.get("model"), (raw or {}).get("service_tier")
-        )
+        raw = told.get("usage") if isinstance(told.get("usage"), dict) else None
+        usage = decode_usage(raw) if raw is not None else None
+        return Answer(body, usage, raw, finish_of(told["stop_reason"]), told.get("model"), tier_in(raw))
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no message") from error
 

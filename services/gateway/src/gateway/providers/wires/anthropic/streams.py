@@ -12,7 +12,7 @@ from common.usage import Usage
 from gateway.providers.chat import ChatStream
 from gateway.providers.wires.anthropic.blocks import closing, finish_of, refusal_in, spoken
 from gateway.providers.wires.anthropic.failures import failure_of
-from gateway.providers.wires.anthropic.usage import decode_usage, merged
+from gateway.providers.wires.anthropic.usage import decode_usage, merged, tier_in
 
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 """What grows by each kind of delta."""
@@ -62,7 +62,7 @@ class StreamDecoder(ChatStream):
         self.answer_id, self.model = message.get("id") or "", message.get("model") or self.model
         if isinstance(message.get("usage"), dict):
             self.raw_usage = message["usage"]
-            self.service_tier = message["usage"].get("service_tier")
+            self.service_tier = tier_in(self.raw_usage)
 
     def _start(self, index: int, block: dict[str, Any]) -> bytes:
         self._open[index] = block

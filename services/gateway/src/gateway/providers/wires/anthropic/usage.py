@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, details_in, word_of
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -21,7 +21,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         return None
     produced = produced or 0
     written = _written(raw)
-    told = count_of(_inside(raw, "output_tokens_details").get("thinking_tokens")) or 0
+    told = count_of(details_in(raw, "output_tokens_details").get("thinking_tokens")) or 0
     thought = min(told, produced)
     return Usage(
         input_tokens=fresh or 0,
@@ -32,7 +32,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=thought,
         units={
             name: count
-            for name, value in _inside(raw, "server_tool_use").items()
+            for name, value in details_in(raw, "server_tool_use").items()
             if name.endswith("_requests") and (count := count_of(value))
         },
         anomalous=told > produced or _is_overwritten(raw),
@@ -46,7 +46,7 @@ def merged(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[
 
 def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
     """Tokens written to the cache for five minutes, and for an hour."""
-    split = _inside(raw, "cache_creation")
+    split = details_in(raw, "cache_creation")
     hour = count_of(split.get("ephemeral_1h_input_tokens")) or 0
     minutes = count_of(split.get("ephemeral_5m_input_tokens")) or 0
     total = count_of(raw.get("cache_creation_input_tokens"))
@@ -58,10 +58,10 @@ def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
 
 def _is_overwritten(raw: Mapping[str, Any]) -> bool:
     """Whether more was written for its two lifetimes than in all."""
-    split, total = _inside(raw, "cache_creation"), count_of(raw.get("cache_creation_input_tokens"))
+    split, total = details_in(raw, "cache_creation"), count_of(raw.get("cache_creation_input_tokens"))
     return total is not None and sum(count_of(value) or 0 for value in split.values()) > total
 
 
-def _inside(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = raw.get(name)
-    return found if isinstance(found, dict) else {}
+def tier_in(raw: Mapping[str, Any] | None) -> str | None:
+    """The service tier that a report names."""
+    return word_of((raw or {}).get("service_tier"))

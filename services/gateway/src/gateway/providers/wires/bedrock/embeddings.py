@@ -41,11 +41,10 @@ def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, 
         found = msgspec.json.decode(body)
         vectors = [[float(number) for number in vector] for vector in _vectors(found)]
         count = count_of(found.get("inputTextTokenCount"))
+        used = (Usage(input_tokens=count), {"inputTextTokenCount": count}) if count is not None else (None, None)
+        return told(vectors, members, model, *used)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no embeddings") from error
-    if count is None:
-        return told(vectors, members, model, None, None)
-    return told(vectors, members, model, Usage(input_tokens=count), {"inputTextTokenCount": count})
 
 
 def _vectors(found: dict[str, Any]) -> list[Any]:

@@ -46,6 +46,7 @@ def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, 
     """Read a 200 answer. Raises ProviderFailed for what is none."""
     try:
         found = _read(body)
+        usage = decode_usage(found.meta) if found.meta else None
+        return told(found.embeddings.numbers, members, model, usage, found.meta)
     except (ValueError, RecursionError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no embeddings") from error
-    return told(found.embeddings.numbers, members, model, decode_usage(found.meta) if found.meta else None, found.meta)

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, details_in
 
 _TOKENS = ("input_tokens", "output_tokens")
 
@@ -18,7 +18,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     Cohere says twice what was used: in `billed_units` what it charges for, in `tokens` what the model saw, its own
     preamble included. What is charged for counts here. Units that are no tokens (searches, classifications) stay units.
     """
-    billed, seen = _inside(raw, "billed_units"), _inside(raw, "tokens")
+    billed, seen = details_in(raw, "billed_units"), details_in(raw, "tokens")
     found = [_first(name, billed, seen) for name in _TOKENS]
     units = {name: count for name, value in billed.items() if name not in _TOKENS and (count := count_of(value))}
     if found == [None, None] and not units:
@@ -39,8 +39,3 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
 def _first(name: str, *reports: Mapping[str, Any]) -> int | None:
     counts = [count_of(report.get(name)) for report in reports]
     return next((count for count in counts if count is not None), None)
-
-
-def _inside(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = raw.get(name)
-    return found if isinstance(found, dict) else {}

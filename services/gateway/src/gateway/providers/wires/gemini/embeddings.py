@@ -74,13 +74,13 @@ def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, 
     """Read a 200 answer. Raises ProviderFailed for what is none."""
     try:
         found = _read(body)
+        vectors = found.vectors()
+        if vectors is None:
+            raise ValueError("there are no vectors")
+        usage, raw = _counted(found, vectors)
+        return told([one.values for one in vectors], members, model, usage, raw)
     except (ValueError, RecursionError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no embeddings") from error
-    vectors = found.vectors()
-    if vectors is None:
-        raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no embeddings")
-    usage, raw = _counted(found, vectors)
-    return told([one.values for one in vectors], members, model, usage, raw)
 
 
 def _batch(texts: list[str], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from common.providers.registry import ProviderRow
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, details_in
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer, Members, Outgoing, Verb
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
@@ -21,6 +21,7 @@ from gateway.providers.wires.openai.requests import with_model
 from gateway.providers.wires.openai.usage import decode_usage, report_in
 
 _DOCUMENTS_A_SEARCH = 100
+_USUAL_SOUND = "mp3"
 _SOUNDS: Mapping[str, bytes] = MappingProxyType(
     {
         "mp3": b"audio/mpeg",
@@ -87,16 +88,11 @@ def _drawn(raw: dict[str, Any] | None, told: _Told, _members: Members) -> Usage:
     if raw is None:
         return Usage(units=units)
     given, made = count_of(raw.get("input_tokens")) or 0, count_of(raw.get("output_tokens")) or 0
-    seen = min(count_of(_inside(raw, "input_tokens_details").get("image_tokens")) or 0, given)
-    said = min(count_of(_inside(raw, "output_tokens_details").get("text_tokens")) or 0, made)
+    seen = min(count_of(details_in(raw, "input_tokens_details").get("image_tokens")) or 0, given)
+    said = min(count_of(details_in(raw, "output_tokens_details").get("text_tokens")) or 0, made)
     pictured = {"input_image_tokens": seen, "output_image_tokens": made - said}
     units.update({name: count for name, count in pictured.items() if count})
     return Usage(input_tokens=given - seen, output_tokens=said, units=units)
-
-
-def _inside(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = raw.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _no_answer(provider: ProviderRow) -> ProviderFailed:
@@ -111,7 +107,7 @@ def _decode_speech(body: bytes, members: Members, provider: ProviderRow, _create
     """A sound, which says nothing of what it used: that is estimated by whoever asked."""
     if not body:
         raise _no_answer(provider)
-    named = bytes(members.get("response_format", b'"mp3"')).decode().strip('"')
+    named = msgspec.json.decode(members.get("response_format", NULL)) or _USUAL_SOUND
     return Answer(body, None, None, None, model, None, _SOUNDS.get(named, b"application/octet-stream"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, details_in
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -21,7 +21,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     if prompt is None and completion is None:
         return None
     prompt, completion = prompt or 0, completion or 0
-    inside, outside = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
+    inside, outside = details_in(raw, "prompt_tokens_details"), details_in(raw, "completion_tokens_details")
     audio_in, reasoning = count_of(inside.get("audio_tokens")) or 0, count_of(outside.get("reasoning_tokens")) or 0
     unexplained = max(0, (count_of(raw.get("total_tokens")) or 0) - prompt - completion)
     if unexplained and unexplained == audio_in:
@@ -67,8 +67,3 @@ def _cached(raw: Mapping[str, Any], inside: Mapping[str, Any]) -> int:
         if count := count_of(value):
             return count
     return 0
-
-
-def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = raw.get(name)
-    return found if isinstance(found, dict) else {}

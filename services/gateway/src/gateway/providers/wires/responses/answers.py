@@ -11,7 +11,7 @@ from gateway.providers.chat import completion, message_of
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer
 from gateway.providers.wires.responses.failures import failure_of
-from gateway.providers.wires.responses.items import closing, finish_of, logprobs_in, spoken, text_in
+from gateway.providers.wires.responses.items import closing, finish_of, logprobs_in, spoken, text_in, tier_of
 from gateway.providers.wires.responses.usage import usage_of
 
 _NOT_WHOLE = frozenset({"queued", "in_progress", "cancelled", "failed"})
@@ -63,13 +63,12 @@ def _read(told: dict[str, Any], created: int, model: str) -> Answer:
         message["content"] = None
     logprobs = [one for item in output for one in logprobs_in(item)]
     usage, raw = usage_of(told)
-    tier = told.get("service_tier")
     return completion(
         (told.get("id") or "", int(told.get("created_at") or created), told.get("model") or model),
         message,
         finish_of(told, has_calls=has_calls(output)),
         usage,
         raw,
-        tier if isinstance(tier, str) else None,
+        tier_of(told),
         {"content": logprobs, "refusal": None} if logprobs else None,
     )

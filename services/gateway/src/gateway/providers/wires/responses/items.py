@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.providers.chat import tool_call
+from gateway.providers.counting import word_of
 
 FORMAT = "openai-responses-v1"
 """What marks reasoning details as this wire's."""
@@ -75,6 +76,11 @@ def finish_of(response: Mapping[str, Any], *, has_calls: bool) -> str:
     if response.get("status") == "incomplete":
         return _CUT.get((response.get("incomplete_details") or {}).get("reason") or "", "length")
     return "tool_calls" if has_calls else "stop"
+
+
+def tier_of(response: Mapping[str, Any]) -> str | None:
+    """The service tier that a response was made in."""
+    return word_of(response.get("service_tier"))
 
 
 def _cited(item: Mapping[str, Any], before: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from common.providers.registry import ProviderRow
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer, Members, Outgoing
 from gateway.providers.wires.responses.answers import has_calls, response_in
-from gateway.providers.wires.responses.items import KEEPSAKE, finish_of
+from gateway.providers.wires.responses.items import KEEPSAKE, finish_of, tier_of
 from gateway.providers.wires.responses.requests import RESPONSES_PATH
 from gateway.providers.wires.responses.streams import StreamDecoder
 from gateway.providers.wires.responses.usage import usage_of
@@ -40,7 +40,7 @@ def relay_response(body: bytes, provider: ProviderRow, created: int, model: str)
         told = response_in(body, provider)
         usage, raw = usage_of(told)
         finish = finish_of(told, has_calls=has_calls(told["output"]))
-        return Answer(body, usage, raw, finish, told.get("model"), told.get("service_tier"))
+        return Answer(body, usage, raw, finish, told.get("model"), tier_of(told))
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ProviderFailed("broken", f"{provider.display_name} sent an answer that is no response") from error
 
@@ -70,7 +70,9 @@ class RelayDecoder(StreamDecoder):
         told: Any = msgspec.json.decode(data)
         self.read_event(name, told)
         lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
-        event = b"event: " + (name or told["type"].encode()) + b"\n" + lines + b"\n"
+        # Named by its type, whatever the line above it says: by that name the voice knows the last one.
+        kind: str = told["type"]
+        event = b"event: " + kind.encode() + b"\n" + lines + b"\n"
         if told.get("type") in _BEGINNINGS:
             self._waiting += event
             return b""

@@ -11,7 +11,7 @@ from common.usage import Usage
 
 from gateway.providers.chat import ChatStream
 from gateway.providers.wires.responses.failures import failure_of
-from gateway.providers.wires.responses.items import BETWEEN, call_of, closing, finish_of, text_in
+from gateway.providers.wires.responses.items import BETWEEN, call_of, closing, finish_of, text_in, tier_of
 from gateway.providers.wires.responses.usage import usage_of
 
 _CALLS = ("function_call", "custom_tool_call")
@@ -111,8 +111,7 @@ class StreamDecoder(ChatStream):
         """The whole response, with its usage."""
         response = told["response"]
         self._used, self.raw_usage = usage_of(response)
-        tier = response.get("service_tier")
-        self.service_tier = tier if isinstance(tier, str) else None
+        self.service_tier = tier_of(response)
         self.finished = finish_of(response, has_calls=bool(self._numbers))
         self.is_done = True
         return self.chunk({}, self.finished)

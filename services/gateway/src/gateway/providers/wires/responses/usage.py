@@ -8,7 +8,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, details_in
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -21,7 +21,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     if given is None and produced is None:
         return None
     given, produced = given or 0, produced or 0
-    inside, outside = _details(raw, "input_tokens_details"), _details(raw, "output_tokens_details")
+    inside, outside = details_in(raw, "input_tokens_details"), details_in(raw, "output_tokens_details")
     produced += max(0, (count_of(raw.get("total_tokens")) or 0) - given - produced)
     read, kept = count_of(inside.get("cached_tokens")) or 0, count_of(inside.get("cache_write_tokens")) or 0
     thought, total = count_of(outside.get("reasoning_tokens")) or 0, count_of(raw.get("total_tokens"))
@@ -53,13 +53,8 @@ def usage_of(response: Mapping[str, Any]) -> tuple[Usage | None, dict[str, Any] 
 
 
 def _searches(response: Mapping[str, Any]) -> int:
-    reported = _details(_details(response, "tool_usage"), "web_search").get("num_requests")
+    reported = details_in(details_in(response, "tool_usage"), "web_search").get("num_requests")
     if (count := count_of(reported)) is not None:
         return count
     items = [item for item in response.get("output") or () if item.get("type") == "web_search_call"]
-    return sum(_details(item, "action").get("type", "search") == "search" for item in items)
-
-
-def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = raw.get(name)
-    return found if isinstance(found, dict) else {}
+    return sum(details_in(item, "action").get("type", "search") == "search" for item in items)
