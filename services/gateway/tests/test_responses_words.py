@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
 from common.providers.registry import PROVIDERS
 from gateway.api.responses import ResponsesVoice, as_chat, parse_chat_from_responses, parse_responses
+from gateway.api.responses.translation import custom_tools
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.languages import RELAYED
 from gateway.providers.wires.responses import encode_request
@@ -300,3 +302,55 @@ def test_any_answer_is_told_in_valid_events_that_amount_to_it(deltas: list[dict[
     kinds = [event["type"] for event in events]
     assert kinds.count("response.output_item.added") == kinds.count("response.output_item.done") == len(last["output"])
     assert kinds[-1] == "response.completed"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"text": "terse"}, {"text": ["terse"]}, {"metadata": {"far": 1}}, {"input": [{"type": "message", "far": "FAR"}]},
+     {"user": "FAR"}, {"text": {"format": "FAR"}}, {"tools": [{"type": "custom", "name": "a", "far": "FAR"}]}],
+)  # fmt: skip
+def test_a_body_that_cannot_be_said_again_is_refused_before_anybody_is_asked(members: dict[str, Any]) -> None:
+    body = asked(**members).replace(b'"FAR"', b"1e999")
+    with pytest.raises(Refusal) as refused:
+        parse_responses(body)
+    assert refused.value.reason == "invalid_request"
+
+
+@pytest.mark.parametrize("tools", [1, "x", [1], [{"type": "custom"}], [{"type": "custom", "name": ["a"]}]])
+def test_tools_of_no_known_shape_break_nothing_but_their_call(tools: Any) -> None:
+    items = [{"type": "additional_tools", "tools": tools}]
+    body = json.dumps({"model": "m", "input": items, "tools": [{"type": "custom", "name": "run"}]}).encode()
+    members = parse_responses(body).members
+    assert custom_tools(members) == {"run"}
+    with suppress(ProviderFailed):
+        as_chat(members)
+
+
+def test_tools_that_come_as_items_may_read_what_is_not_in_the_request() -> None:
+    later = [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]
+    assert parse_responses(asked(input=later)).request.is_open
+    assert not parse_responses(asked()).request.is_open
+
+
+def test_a_picture_that_never_came_is_not_sent_back() -> None:
+    told, _ = said(input=[{"type": "image_generation_call", "id": "ig_1", "status": "failed", "result": None}])
+    assert told["messages"] == []
+
+
+def test_a_stream_that_fails_before_anything_came_begins_all_the_same() -> None:
+    speaker = ResponsesVoice(parse_responses(asked()), "0-1", lambda: 7, can_keep=True)
+    answer = ErrorAnswer(502, (), b'{"error":{"message":"no"}}')
+    told = [json.loads(one.partition(b"\ndata: ")[2]) for one in speaker.trouble(answer, "1").split(b"\n\n")[:-1]]
+    assert [one["type"] for one in told] == ["response.created", "response.in_progress", "response.failed"]
+    assert [one["sequence_number"] for one in told] == [0, 1, 2]
+
+
+def test_a_last_event_of_several_lines_under_another_name_still_waits() -> None:
+    speaker = ResponsesVoice(parse_responses(asked()), "0-1", lambda: 7, can_keep=True)
+    speaker.relays = True
+    decoder = RELAYED["responses"].wire.decode_stream(OPENAI, True, 0, "m")
+    lines = '{"type":"response.completed",\ndata: "response":{"id":"r","status":"completed","output":[]}}'
+    shown = speaker.events(decoder.feed(f"event: done\ndata: {lines}\n\n".encode()))
+    assert (shown, decoder.is_done) == (b"", True)
+    assert speaker.end(b"").startswith(b"event: response.completed\n")
+    assert json.loads(speaker.body or b"")["id"] == "r"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from common.contracts.snapshots import KeySecret
-from gateway.cache.stored import MOST_OF_A_KEY, StoredResponse, StoredResponses
+from gateway.api.responses import ResponsesAsked, parse_responses
+from gateway.cache.stored import MOST_OF_A_KEY, Place, StoredResponse, StoredResponses
+from gateway.shapes import Refusal
+from gateway.stored_responses import Conversations
 from gateway_stack import Stack, key_snapshot
 from test_native_calls import add
 from test_responses import client as client  # a fixture
@@ -177,4 +182,92 @@ async def test_the_oldest_goes_when_a_key_has_too_many() -> None:
     assert await stored.find("key-1", "resp_0") is None
     assert await stored.find("key-1", "resp_2") is not None
     assert await stored.find("key-2", "resp_2") is None
-    assert set(await stored.holding("key-1", ["msg_0", "msg_2", "msg_9", "*"])) == {"msg_2"}
+    assert set(await stored.holding("key-1", ["msg_0", "msg_2", "msg_9", "*"], 1000)) == {"msg_2"}
+
+
+@pytest.mark.parametrize("query", ["limit=%C2%B2", "limit=0", f"limit={'9' * 5000}", "order=sideways", "after=none"])
+async def test_a_page_that_cannot_be_asked_for_is_refused(stack: Stack, client: openai.AsyncOpenAI, query: str) -> None:
+    made = await client.responses.create(model=await add(stack, "anthropic"), input="Hi")
+    asked = f"/v1/responses/{made.id}/input_items?{query}"
+    answer = await stack.http.get(asked, headers={"x-api-key": "test-key-12345"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, query.partition("=")[0])
+
+
+OWNER = "key-1"
+
+
+def response(name: str, tokens: int | None = None, *, place: Place | None = None, text: str = "Hi") -> StoredResponse:
+    """One with a single item, kept here or at a provider."""
+    item = {"id": f"msg_{name}", "type": "message", "role": "assistant", "content": text}
+    body = msgspec.json.encode({"id": f"resp_{name}", "output": [item]})
+    if tokens is not None or place is not None:
+        place = place or Place("gpt-4", "openai", "cred", tokens)
+    return StoredResponse(OWNER, f"resp_{name}", (f"msg_{name}",), place, body if place is None else b"")
+
+
+async def conversations(*kept: StoredResponse, max_bytes: int = 1 << 20) -> Conversations:
+    """Those responses, and whoever goes on from them."""
+    stored = StoredResponses(Entries())  # type: ignore[arg-type]
+    for one in kept:
+        assert await stored.keep(one)
+    return Conversations(stored, max_bytes)
+
+
+def naming(*names: str, previous: str | None = None) -> ResponsesAsked:
+    """A request that names items."""
+    items = [{"type": "item_reference", "id": f"msg_{name}"} for name in names]
+    return parse_responses(msgspec.json.encode({"model": "m", "input": items, "previous_response_id": previous}))
+
+
+async def test_all_that_its_provider_reads_again_is_held_for() -> None:
+    several = await conversations(response("a", 50_000), response("b", 50_000))
+    asked, place = await several.gone_on(naming("a", "b", "a", previous="resp_a"), OWNER)
+    assert (place is not None, asked.request.added_tokens) == (True, 100_000)
+    unknown = await conversations(response("c", place=Place("gpt-4", "openai", "cred", None)))
+    asked, _ = await unknown.gone_on(naming("c"), OWNER)
+    assert asked.request.is_open
+
+
+async def test_what_is_kept_in_several_places_is_not_gone_on_from() -> None:
+    here_and_there = await conversations(response("here"), response("there", 5))
+    for asked in (
+        naming("here", "there"),
+        naming("here", previous="resp_there"),
+        naming("there", previous="resp_here"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await here_and_there.gone_on(asked, OWNER)
+        assert (refused.value.reason, refused.value.param) == ("invalid_request", "input")
+
+
+async def test_what_is_named_counts_against_the_size_of_a_body() -> None:
+    large = await conversations(response("a", text="x" * 600), response("b", text="x" * 600), max_bytes=1_500)
+    asked, _ = await large.gone_on(naming("a", "b"), OWNER)
+    assert [msgspec.json.decode(item)["id"] for item in asked.items()] == ["msg_a", "msg_b"]
+    for many in (("a", "b", "a"), ("a",) * 4096):
+        with pytest.raises(Refusal) as refused:
+            await large.gone_on(naming(*many), OWNER)
+        assert refused.value.reason == "request_too_large"
+    small = await conversations(*[response(str(at), text="x" * 600) for at in range(4)], max_bytes=2_000)
+    with pytest.raises(Refusal):
+        await small.gone_on(naming("0", "1", "2", "3"), OWNER)
+
+
+async def test_an_item_is_what_its_own_response_holds() -> None:
+    first = response("a", text="The first.")
+    other = response("b")
+    other = msgspec.structs.replace(other, items=(b'{"id":"msg_a","type":"message","content":"An impostor."}',))
+    asked, _ = await (await conversations(first, other)).gone_on(naming("a", "b"), OWNER)
+    assert [msgspec.json.decode(item)["content"] for item in asked.items()] == ["The first.", "Hi"]
+
+
+async def test_an_answer_that_cannot_be_stored_is_an_answer_all_the_same() -> None:
+    asked = parse_responses(b'{"model":"m","input":"Hi"}')
+    for odd in ({"id": 7, "output": []}, {"id": "r", "output": [{"id": 7}]}, {"id": "r", "output": [], "store": "yes"}):
+        spoken: Any = SimpleNamespace(body=msgspec.json.encode(odd), relays=True)
+        call: Any = SimpleNamespace(
+            deployment=None, log=SimpleNamespace(api_key_id=OWNER, request_id="1"), request=asked.request
+        )
+        entries = Entries()
+        await Conversations(StoredResponses(entries), 1 << 20).keep(call, asked, spoken)  # type: ignore[arg-type]
+        assert not entries.kept

@@ -185,7 +185,10 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     app = App(
         doors=doors,
         responses=ResponsesDoor(
-            doors, Conversations(StoredResponses(cache)), asides, openai_codes=settings.error_codes == "openai"
+            doors,
+            Conversations(StoredResponses(cache), settings.max_body_bytes),
+            asides,
+            openai_codes=settings.error_codes == "openai",
         ),
         edge=Edge(
             internal,

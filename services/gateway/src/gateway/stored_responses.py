@@ -6,7 +6,7 @@ here whole, so that the next turn may be answered by any provider; it is sent al
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from common.ids import uuid7
 
 from gateway.api.client import Send
 from gateway.api.responses import ResponsesAsked, ResponsesVoice
-from gateway.cache.stored import Place, StoredResponse, StoredResponses
+from gateway.cache.stored import Place, StoredResponse, StoredResponses, TooMuchStored
 from gateway.limits.redis import RedisAway
+from gateway.providers.counting import count_of
 from gateway.routing.plan import Plan
 from gateway.running import Running
 from gateway.shapes import Refusal
@@ -45,6 +46,8 @@ class Conversations:
     """Goes on from stored responses, and stores them."""
 
     stored: StoredResponses
+    max_bytes: int
+    """Of a request, with all that it names written out."""
 
     async def gone_on(self, asked: ResponsesAsked, owner: str) -> tuple[ResponsesAsked, Place | None]:
         """The request with what it goes on from, and the only place where it can be answered, if there is one. Raises
@@ -53,29 +56,41 @@ class Conversations:
             return asked, None
         try:
             previous = await self.stored.find(owner, asked.previous) if asked.previous is not None else None
-            held = await self.stored.holding(owner, asked.references)
+            held = await self.stored.holding(owner, asked.references, self.max_bytes)
         except RedisAway:
             raise away() from None
+        except TooMuchStored:
+            raise self._too_large() from None
         if asked.previous is not None and previous is None:
             raise not_found(asked.previous, "previous_response_id")
         if missing := [name for name in asked.references if name not in held]:
             raise not_found(missing[0], "input")
-        places = [one.place for one in (previous, *held.values()) if one is not None and one.place is not None]
-        if places:
-            return asked.after(max(place.tokens for place in places)), _only(places)
+        named = {one.id: one for one in (previous, *held.values()) if one is not None}
+        if any(one.place is not None for one in named.values()):
+            place = _only_place(named.values())
+            return asked.after(_tokens_of(named.values())), place
         history = [*previous.items, *_output(previous.body)] if previous is not None else []
-        items = [_resolved(bytes(item), held) for item in asked.items()]
-        return asked.with_items([*history, *items]), None
+        items = [*history, *_resolved(asked.items(), held)]
+        if sum(map(len, items)) > self.max_bytes:
+            raise self._too_large()
+        return asked.with_items(items), None
+
+    def _too_large(self) -> Refusal:
+        return Refusal("request_too_large", str(self.max_bytes))
 
     async def keep(self, call: Running, asked: ResponsesAsked, voice: ResponsesVoice) -> None:
-        """Store what became of a call, where that was asked for and the call was answered."""
-        if voice.body is None or not asked.is_stored or call.log.api_key_id is None:
+        """Store what became of a call, where that was asked for and the call was answered. What cannot be stored is
+        answered all the same."""
+        if voice.body is None or not asked.is_stored:
             return
         try:
-            if not await self.stored.keep(_stored(call, asked, voice.body, voice.relays)):
-                log.warning("response_not_stored", request_id=call.log.request_id, reason="too large")
+            reason = None if await self.stored.keep(_stored(call, asked, voice.body, voice.relays)) else "too large"
         except RedisAway:
-            log.warning("response_not_stored", request_id=call.log.request_id, reason="cache away")
+            reason = "cache away"
+        except ValueError:
+            reason = "not as the API describes it"
+        if reason is not None:
+            log.warning("response_not_stored", request_id=call.log.request_id, reason=reason)
 
 
 class BeforeEnd:
@@ -123,40 +138,52 @@ def with_ids(items: list[msgspec.Raw]) -> list[bytes]:
 
 def _stored(call: Running, asked: ResponsesAsked, body: bytes, is_relayed: bool) -> StoredResponse:
     told, deployment = _decode_response(body), call.deployment
-    owner = str(call.log.api_key_id)
+    owner = call.log.api_key_id
     item_ids = tuple(found for item in told.output if (found := _decode_item(item).id))
     if is_relayed and told.store and deployment is not None:
-        tokens = (told.usage or {}).get("total_tokens")
         place = Place(
             name=call.request.model,
             provider_id=deployment.provider_id,
             credential_id=deployment.credential.id,
-            tokens=tokens if isinstance(tokens, int) else 0,
+            tokens=count_of((told.usage or {}).get("total_tokens")),
         )
         return StoredResponse(owner, told.id, item_ids, place)
     items = with_ids(asked.items())
     return StoredResponse(owner, told.id, item_ids, None, body, tuple(items))
 
 
-def _only(places: list[Place]) -> Place:
-    """The one place. Raises Refusal when a request goes on from two."""
-    if len({(place.provider_id, place.credential_id) for place in places}) > 1:
-        raise Refusal("invalid_request", "what is named is kept by several providers: send it instead", param="input")
-    return places[0]
+def _only_place(named: Iterable[StoredResponse]) -> Place:
+    """The one place where a provider keeps all that is named. Raises Refusal when there are two, or some of it is here."""
+    places = {(one.place.provider_id, one.place.credential_id) if one.place else None: one.place for one in named}
+    first = next(iter(places.values()))
+    if len(places) > 1 or first is None:
+        raise Refusal("invalid_request", "what is named is kept in several places: send it instead", param="input")
+    return first
+
+
+def _tokens_of(named: Iterable[StoredResponse]) -> int | None:
+    """No more tokens than these conversations have together; None when one of them did not say."""
+    counts = [one.place.tokens for one in named if one.place is not None]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _output(body: bytes) -> list[bytes]:
     return [bytes(item) for item in _decode_response(body).output]
 
 
-def _resolved(item: bytes, held: dict[str, StoredResponse]) -> bytes:
-    """An item itself, where it was only named."""
-    name = _decode_item(item).id
-    stored = held.get(name or "")
-    if stored is None:
-        return item
-    kept = (*stored.items, *_output(stored.body))
-    return next((one for one in kept if _decode_item(one).id == name), item)
+def _resolved(items: Iterable[msgspec.Raw], held: Mapping[str, StoredResponse]) -> Iterator[bytes]:
+    """The items themselves, where they were only named. What a response holds is read once, however often it is named."""
+    of_response = {one.id: {_decode_item(item).id: item for item in _kept_in(one)} for one in held.values()}
+    for item in items:
+        name = _decode_item(item).id
+        stored = held.get(name or "")
+        yield bytes(item) if stored is None else of_response[stored.id].get(name, bytes(item))
+
+
+def _kept_in(stored: StoredResponse) -> list[bytes]:
+    """All items of a response, the latest first: of two of one name the earlier counts."""
+    return [*reversed(_output(stored.body)), *reversed(stored.items)]
 
 
 def _with_id(item: bytes) -> bytes:

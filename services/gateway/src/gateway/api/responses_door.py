@@ -5,6 +5,7 @@ Who calls and whether they may is `doors`' to say, as for every call. A response
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from gateway.stored_responses import BeforeEnd, Conversations, away, is_at, kept
 
 _BODY_SECONDS = 30.0
 _PATH = "/responses"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_LISTED = 100
 _LISTED = 20
 
@@ -142,10 +144,12 @@ def _listed(query: bytes, stored: StoredResponse) -> bytes:
     """A page of the items that a response was made from, the latest first. Raises Refusal."""
     asked = dict(parse_qsl(query.decode("latin-1")))
     items: list[Any] = [msgspec.json.decode(item) for item in stored.items]
-    if asked.get("order", "desc") == "desc":
+    order, limit = asked.get("order", "desc"), asked.get("limit", str(_LISTED))
+    if order not in ("asc", "desc"):
+        raise Refusal("invalid_request", "order is asc or desc", param="order")
+    if order == "desc":
         items.reverse()
-    limit = asked.get("limit", str(_LISTED))
-    if not limit.isdigit() or not 1 <= int(limit) <= _MOST_LISTED:
+    if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= _MOST_LISTED:
         raise Refusal("invalid_request", f"limit is 1 to {_MOST_LISTED}", param="limit")
     after = asked.get("after")
     if after is not None:

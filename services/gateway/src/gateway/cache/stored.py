@@ -25,12 +25,12 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
 
 class Place(msgspec.Struct, frozen=True):
     """Where a provider keeps a response: by which name it was called, instance, credential, and how many tokens the
-    conversation has there."""
+    conversation has there (None: it did not say)."""
 
     name: str
     provider_id: str
     credential_id: str
-    tokens: int
+    tokens: int | None
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
@@ -43,6 +43,15 @@ class StoredResponse(msgspec.Struct, frozen=True):
     place: Place | None = None
     body: bytes = b""
     items: tuple[bytes, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is here."""
+        return len(self.body) + sum(map(len, self.items))
+
+
+class TooMuchStored(Exception):
+    """More is named than a request may be large."""
 
 
 _decode = msgspec.msgpack.Decoder(StoredResponse).decode
@@ -82,16 +91,19 @@ class StoredResponses:
                 return stored
         return None
 
-    async def holding(self, owner: str, item_ids: Iterable[str]) -> dict[str, StoredResponse]:
-        """The responses of a key that hold items, by the items' ids; what is not found is left out."""
+    async def holding(self, owner: str, item_ids: Iterable[str], most_bytes: int) -> dict[str, StoredResponse]:
+        """The responses of a key that hold items, by the items' ids; what is not found is left out. Raises TooMuchStored
+        when they are larger than that together."""
         names = list(dict.fromkeys(item_ids))
-        found = await asyncio.gather(*[self._response_of(name) for name in names])
-        held = {}
-        for name, response_id in zip(names, found, strict=True):
-            stored = await self.find(owner, response_id) if response_id else None
-            if stored is not None:
-                held[name] = stored
-        return held
+        found = dict(zip(names, await asyncio.gather(*[self._response_of(name) for name in names]), strict=True))
+        responses: dict[str | None, StoredResponse | None] = {None: None}
+        for response_id in found.values():
+            if response_id is not None and response_id not in responses:
+                stored = responses[response_id] = await self.find(owner, response_id)
+                most_bytes -= stored.size if stored is not None else 0
+            if most_bytes < 0:
+                raise TooMuchStored
+        return {name: stored for name, response_id in found.items() if (stored := responses[response_id]) is not None}
 
     async def drop(self, response: StoredResponse) -> None:
         """Forget a response and its items."""

@@ -72,7 +72,9 @@ class Conversation:
         self._assistant().kept.open(item.get("encrypted_content"))
 
     def picture(self, item: Item) -> None:
-        """A picture that the assistant made."""
+        """A picture that the assistant made, once it was there."""
+        if not item.get("result"):
+            return
         url = f"data:image/{item.get('output_format') or 'png'};base64,{item['result']}"
         self._assistant().images.append({"type": "image_url", "image_url": {"url": url}})
 

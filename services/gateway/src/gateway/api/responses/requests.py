@@ -22,7 +22,7 @@ from gateway.shapes import Refusal
 
 _ABSENT = msgspec.Raw(b"")
 _NULL = (b"", b"null")
-_PICTURE, _FILE, _REFERENCE = "input_image", "input_file", "item_reference"
+_PICTURE, _FILE, _REFERENCE, _MORE_TOOLS = "input_image", "input_file", "item_reference", "additional_tools"
 _ELSEWHERE = ("background", "conversation", "prompt")
 _MOST_ITEMS = 4096
 _COMPACTED_TOKENS = 32_768
@@ -60,6 +60,7 @@ class _Body(msgspec.Struct):
     conversation: Any = None
     prompt: Any = None
     tools: list[_Tool] | None = None
+    text: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -67,9 +68,15 @@ class _Body(msgspec.Struct):
     drop_params: bool | None = None
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_shape = msgspec.json.Decoder(_Body).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _decode_body(body: bytes) -> _Body:
+    """All of it can be read, too, since most of it is said again: in the response, and where that is stored."""
+    msgspec.json.decode(body)
+    return _decode_shape(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +125,10 @@ class ResponsesAsked:
         )
         return replace(self, request=request)
 
-    def after(self, tokens: int) -> ResponsesAsked:
-        """The same request after a conversation of so many tokens that its provider keeps."""
+    def after(self, tokens: int | None) -> ResponsesAsked:
+        """The same request after conversations of so many tokens (None: nobody knows) that their provider keeps."""
+        if tokens is None:
+            return replace(self, request=msgspec.structs.replace(self.request, is_open=True))
         added = self.request.added_tokens + tokens
         return replace(self, request=msgspec.structs.replace(self.request, added_tokens=added))
 
@@ -185,11 +194,11 @@ def attached(items: Sequence[_Item]) -> tuple[int, int]:
 
 
 def _size(read: _Body, items: Sequence[_Item], body: bytes, members: Members) -> Size:
-    """What the provider adds: for tools, and what it reads of files."""
+    """What the provider adds: for tools, and what it reads of files. Tools that come as items may be any."""
     said = Said()
     for tool in read.tools or ():
         said.tool(tool.type)
-    if _has_files(items):
+    if _has_files(items) or any(item.type == _MORE_TOOLS for item in items):
         said.document()
     return said.size(body, members)
 

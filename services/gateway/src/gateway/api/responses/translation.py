@@ -49,19 +49,15 @@ def as_chat(members: Members) -> tuple[Members, tuple[str, ...]]:
 
 
 def custom_tools(members: Members) -> frozenset[str]:
-    """The names of the tools that take a text."""
-    told = [bytes(members[name]) for name in ("tools", "input") if name in members]
+    """The names of the tools that take a text; what is no tool is passed over."""
+    told = [bytes(members.get(name, b"null")) for name in ("tools", "input")]
     if not any(b'"custom"' in given for given in told):
         return frozenset()
-    tools, given = (msgspec.json.decode(members[name]) if name in members else None for name in ("tools", "input"))
-    later = (
-        [tool for item in given if item.get("type") == "additional_tools" for tool in item.get("tools") or ()]
-        if isinstance(given, list)
-        else []
-    )
-    return frozenset(
-        tool["name"] for tool in (*(tools or ()), *later) if tool.get("type") == "custom" and "name" in tool
-    )
+    tools, items = (found if isinstance(found := msgspec.json.decode(given), list) else [] for given in told)
+    later = (item.get("tools") for item in items if item.get("type") == "additional_tools")
+    found = [tool for listed in (tools, *later) if isinstance(listed, list) for tool in listed]
+    custom = [tool for tool in found if isinstance(tool, dict) and tool.get("type") == "custom"]
+    return frozenset(tool["name"] for tool in custom if isinstance(tool.get("name"), str))
 
 
 def _translated(asked: dict[str, Any]) -> dict[str, Any]:

@@ -69,8 +69,9 @@ class ResponsesVoice:
             told = {"code": code if isinstance(code, str) else error.get("reason"), "message": error["message"]}
             return self._event({"type": "error", **told, "param": error.get("param")})
         code = "rate_limit_exceeded" if answer.status == 429 else "server_error"
+        said = self._begin({})
         self._writer.finish(is_whole=False)
-        said = self._said()
+        said += self._said()
         self._response |= {"status": "failed", "error": {"code": code, "message": error["message"]}}
         return said + self._tell("response.failed")
 
@@ -99,7 +100,7 @@ class ResponsesVoice:
             return self._last
         chunks = _read(last)
         told = next((chunk for chunk in chunks if chunk.get("usage")), {})
-        begun = self._chunk({**told, "choices": []}) if not self._has_begun else b""
+        begun = self._begin(told)
         self._end(self._reason, told.get("usage") or {})
         self.body = msgspec.json.encode(self._response)
         cost = {"x_tollgate": told["x_tollgate"]} if "x_tollgate" in told else {}
@@ -115,17 +116,21 @@ class ResponsesVoice:
         return events
 
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
-        said = b""
-        if not self._has_begun:
-            self._has_begun = True
-            self._name(chunk)
-            said = self._tell("response.created") + self._tell("response.in_progress")
-        for choice in chunk["choices"][:1]:
+        said = self._begin(chunk)
+        for choice in (chunk.get("choices") or ())[:1]:
             self._writer.take(choice.get("delta") or {}, choice.get("logprobs"))
             self._reason = choice.get("finish_reason") or self._reason
         if chunk.get("service_tier") in _TIERS:
             self._response["service_tier"] = chunk["service_tier"]
         return said + self._said()
+
+    def _begin(self, told: Mapping[str, Any]) -> bytes:
+        """The beginning, once: clients take nothing before it."""
+        if self._has_begun:
+            return b""
+        self._has_begun = True
+        self._name(told)
+        return self._tell("response.created") + self._tell("response.in_progress")
 
     def _name(self, told: Mapping[str, Any]) -> None:
         """Which model answers, and in which tier."""
@@ -212,10 +217,8 @@ def _usage(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _response_in(event: bytes) -> bytes | None:
     """The response that an event holds, in its bytes."""
-    for line in event.split(b"\n"):
-        if line.startswith(b"data: "):
-            return bytes(msgspec.json.decode(line[6:], type=_Ended).response)
-    return None
+    lines = [line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")]
+    return bytes(msgspec.json.decode(b"\n".join(lines), type=_Ended).response) if lines else None
 
 
 class _Ended(msgspec.Struct):
