@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -42,6 +43,16 @@ _ASKS_NOTHING: dict[str, Any] = {
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?:;[\w=.+-]+)*?(?P<base64>;base64)?,", re.ASCII)
 
 _encode = msgspec.json.encode
+
+
+@contextmanager
+def as_described() -> Iterator[None]:
+    """While inside, a request that is not as the API describes it raises ProviderFailed: its content is checked nowhere
+    else, so that a gateway refuses nothing that a provider takes."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise untranslatable("the messages or tools are not as the API describes them", "messages") from error
 
 
 class Asked:

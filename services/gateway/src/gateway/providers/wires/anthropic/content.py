@@ -17,6 +17,7 @@ from gateway.providers.wires.anthropic.blocks import FORMAT
 
 Block = dict[str, Any]
 
+_OPENAIS = re.compile(r"_call(_output)?$|^mcp_(list|approval)_")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
 _OWN_PARTS = frozenset({"image", "document", "search_result", "container_upload", "thinking", "redacted_thinking"})
 """Parts in the provider's own words, which clients that know them may use."""
@@ -73,7 +74,12 @@ def _brought_back(message: dict[str, Any]) -> Iterator[Block]:
             yield {"type": "redacted_thinking", "data": detail.get("data") or ""}
         elif detail.get("signature"):
             yield {"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]}
-    yield from (block for block in message.get("provider_blocks") or () if block.get("type") not in (None, "text"))
+    yield from (block for block in message.get("provider_blocks") or () if _is_own(block.get("type")))
+
+
+def _is_own(kind: Any) -> bool:
+    """Whether a block of this type is Anthropic's: parts of Google's have none, and OpenAI's items are calls and lists."""
+    return isinstance(kind, str) and kind != "text" and _OPENAIS.search(kind) is None
 
 
 def _part(part: dict[str, Any], where: str) -> Block:

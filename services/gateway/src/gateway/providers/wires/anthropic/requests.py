@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from common.providers.registry import NO_SAMPLING, ProviderRow
 
-from gateway.providers.chat import Asked, compact
+from gateway.providers.chat import Asked, as_described, compact
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members, Outgoing
 from gateway.providers.wires.anthropic.content import thinks_in_last_turn, turns
@@ -33,10 +33,8 @@ _AS_JSON = "Answer with one JSON document and nothing else: no prose, no code fe
 def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
     """The request to Messages. Raises ProviderFailed for content that it has no word for."""
     asked = Asked(members)
-    try:
+    with as_described():
         body = _body(asked, provider, model, output_tokens)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise untranslatable("the messages or tools are not as the API describes them", "messages") from error
     if streamed:
         body["stream"] = True
     return Outgoing(MESSAGES_PATH, msgspec.json.encode(body), asked.dropped())

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from common.providers.registry import ProviderRow
 
-from gateway.providers.chat import Asked, compact
+from gateway.providers.chat import Asked, as_described, compact
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members, Outgoing
 from gateway.providers.wires.bedrock.content import cache_point, conversation
@@ -26,6 +26,13 @@ _ANY_OBJECT = {"json": {"type": "object", "properties": {}}}
 def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
     """The body for Converse. Raises ProviderFailed ("untranslatable") for content that it has no word for."""
     asked = Asked(members)
+    with as_described():
+        body = _body(asked, provider, model, output_tokens)
+    verb = "converse-stream" if streamed else "converse"
+    return Outgoing(f"/model/{quote(model, safe='')}/{verb}", msgspec.json.encode(body), asked.dropped())
+
+
+def _body(asked: Asked, provider: ProviderRow, model: str, output_tokens: int) -> dict[str, Any]:
     asked.single_choice(provider.display_name)
     system, turns = conversation(asked.messages(), model)
     body: dict[str, Any] = {"messages": turns, "inferenceConfig": {"maxTokens": output_tokens}}
@@ -35,8 +42,7 @@ def encode_request(members: Members, provider: ProviderRow, model: str, output_t
     _put_knobs(body, asked)
     _put_tools(body, asked)
     _put_schema(body, asked)
-    verb = "converse-stream" if streamed else "converse"
-    return Outgoing(f"/model/{quote(model, safe='')}/{verb}", msgspec.json.encode(body), asked.dropped())
+    return body
 
 
 def _put_thinking(body: dict[str, Any], asked: Asked, model: str, output_tokens: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from common.providers.registry import ProviderRow
 
-from gateway.providers.chat import Asked, parts_of, text_of
+from gateway.providers.chat import Asked, as_described, parts_of, text_of
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members, Outgoing
 
@@ -28,19 +28,24 @@ _CHOICES: Mapping[str, str] = MappingProxyType({"required": "REQUIRED", "any": "
 def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
     """The body for Cohere. Raises ProviderFailed ("untranslatable") for content that it has no word for."""
     asked = Asked(members)
+    with as_described():
+        body = _body(asked, provider, model, output_tokens)
+    return Outgoing(CHAT_PATH, msgspec.json.encode({**body, "stream": streamed}), asked.dropped())
+
+
+def _body(asked: Asked, provider: ProviderRow, model: str, output_tokens: int) -> dict[str, Any]:
     asked.single_choice(provider.display_name)
     body: dict[str, Any] = {
         "model": model,
         "messages": [_message(message, number) for number, message in enumerate(asked.messages())],
         "max_tokens": output_tokens,
-        "stream": streamed,
     }
     _put_knobs(body, asked, output_tokens)
     _put_tools(body, asked)
     wants_json, schema = asked.schema()
     if wants_json:
         body["response_format"] = {"type": "json_object", **({"json_schema": schema} if schema else {})}
-    return Outgoing(CHAT_PATH, msgspec.json.encode(body), asked.dropped())
+    return body
 
 
 def _put_knobs(body: dict[str, Any], asked: Asked, output_tokens: int) -> None:

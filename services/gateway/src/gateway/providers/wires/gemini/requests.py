@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 from common.providers.registry import ProviderRow
 
-from gateway.providers.chat import Asked
+from gateway.providers.chat import Asked, as_described
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members, Outgoing
 from gateway.providers.wires.gemini.content import Contents
@@ -37,10 +37,8 @@ _MOST_STOPS = 5
 def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
     """The request to generateContent. Raises ProviderFailed for content that it has no word for."""
     asked = Asked(members)
-    try:
+    with as_described():
         body = _body(asked, provider, model, output_tokens)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise untranslatable("the messages or tools are not as the API describes them", "messages") from error
     verb = "streamGenerateContent?alt=sse" if streamed else "generateContent"
     return Outgoing(f"/models/{quote(model, safe='@')}:{verb}", msgspec.json.encode(body), asked.dropped())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.providers.chat import parts_of
 from gateway.providers.errors import untranslatable
-from gateway.providers.wires.responses.items import FORMAT
+from gateway.providers.wires.responses.items import FORMAT, is_item
 
 Item = dict[str, Any]
 
@@ -39,7 +39,7 @@ def _turn(message: dict[str, Any], where: str, custom: set[str]) -> Iterator[Ite
         if detail.get("format") == FORMAT and detail.get("data"):
             known = {"id": detail["id"]} if detail.get("id") else {}
             yield {"type": "reasoning", **known, "summary": [], "encrypted_content": detail["data"]}
-    yield from (block for block in message.get("provider_blocks") or () if str(block.get("id") or "").find("_") > 0)
+    yield from (block for block in message.get("provider_blocks") or () if is_item(block))
     if message.get("audio") or message.get("images"):
         raise untranslatable("what the assistant drew or spoke cannot be sent back to OpenAI", where)
     told = [_said(part, where) for part in parts_of(message.get("content"), where)]

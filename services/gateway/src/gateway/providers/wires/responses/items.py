@@ -60,6 +60,13 @@ def closing(item: Mapping[str, Any], text_before: int) -> dict[str, Any]:
     return {} if kind in _SPOKEN else {"provider_blocks": [dict(item)]}
 
 
+def is_item(block: Mapping[str, Any]) -> bool:
+    """Whether a block that a client brings back is an item of this wire's: what other wires' own tools did has no id of
+    its shape, or is called otherwise."""
+    kind = str(block.get("type") or "")
+    return "_" in str(block.get("id") or "") and not kind.endswith(("tool_use", "tool_result"))
+
+
 def text_in(item: Mapping[str, Any], kind: str, member: str) -> str:
     """The text of an item's parts of one kind."""
     parts = item.get("content") or ()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from common.providers.registry import ProviderRow
 
-from gateway.providers.chat import Asked
+from gateway.providers.chat import Asked, as_described
 from gateway.providers.errors import untranslatable
 from gateway.providers.wire import Members, Outgoing
 from gateway.providers.wires.responses.content import items_of
@@ -25,10 +25,8 @@ _SAME = (
 def encode_request(members: Members, provider: ProviderRow, model: str, output_tokens: int, streamed: bool) -> Outgoing:
     """From a chat request to a response's. Raises ProviderFailed for content that it has no word for."""
     asked = Asked(members)
-    try:
+    with as_described():
         body = _body(asked, provider, model, output_tokens)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise untranslatable("the messages or tools are not as the API describes them", "messages") from error
     if streamed:
         body["stream"] = True
     return Outgoing(RESPONSES_PATH, msgspec.json.encode(body), asked.dropped())

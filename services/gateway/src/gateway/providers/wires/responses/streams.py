@@ -11,7 +11,16 @@ from common.usage import Usage
 
 from gateway.providers.chat import ChatStream
 from gateway.providers.wires.responses.failures import failure_of
-from gateway.providers.wires.responses.items import BETWEEN, call_of, closing, finish_of, text_in, tier_of
+from gateway.providers.wires.responses.items import (
+    BETWEEN,
+    call_of,
+    closing,
+    finish_of,
+    logprobs_in,
+    spoken,
+    text_in,
+    tier_of,
+)
 from gateway.providers.wires.responses.usage import usage_of
 
 _CALLS = ("function_call", "custom_tool_call")
@@ -24,7 +33,7 @@ class StreamDecoder(ChatStream):
         super().__init__(provider.display_name, created, model, wants_usage=wants_usage)
         self._row = provider
         self._numbers: dict[int, int] = {}
-        self._shown: dict[int, int] = {}
+        self._shown: set[int] = set()
         self._text = 0
         self._used: Usage | None = None
 
@@ -71,41 +80,50 @@ class StreamDecoder(ChatStream):
 
     def argued(self, told: dict[str, Any]) -> bytes:
         """More of a call's arguments."""
-        place, piece = told["output_index"], told.get("delta") or ""
-        if not piece or place not in self._numbers:
-            return b""
-        self.count(piece)
-        self._shown[place] = self._shown.get(place, 0) + len(piece)
         is_custom = told["type"] == "response.custom_tool_call_input.delta"
-        grown = {"custom": {"input": piece}} if is_custom else {"function": {"arguments": piece}}
-        return self.chunk({"tool_calls": [{"index": self._numbers[place], **grown}]})
+        return self._argue(told["output_index"], told.get("delta") or "", is_custom=is_custom)
+
+    def item_done(self, told: dict[str, Any]) -> bytes:
+        """What could only be said at an item's end; of an item that did not come in pieces, all of it."""
+        item, place = told["item"], told["output_index"]
+        said = self._whole(item, told) if place not in self._shown else b""
+        told_more = closing(item, self._text)
+        self._text += len(text_in(item, "output_text", "text"))
+        return said + (self.chunk(told_more) if told_more else b"")
 
     def _say(self, told: dict[str, Any], member: str) -> bytes:
         place, piece = told["output_index"], told.get("delta") or ""
         if not piece:
             return b""
+        self._show(place, piece)
+        return self._told({member: piece}, told.get("logprobs"))
+
+    def _argue(self, place: int, piece: str, *, is_custom: bool) -> bytes:
+        if not piece or place not in self._numbers:
+            return b""
+        self._show(place, piece)
+        grown = {"custom": {"input": piece}} if is_custom else {"function": {"arguments": piece}}
+        return self.chunk({"tool_calls": [{"index": self._numbers[place], **grown}]})
+
+    def _whole(self, item: dict[str, Any], told: dict[str, Any]) -> bytes:
+        place = told["output_index"]
+        if item.get("type") in _CALLS:
+            begun = self.item_added(told) if place not in self._numbers else b""
+            is_custom = item["type"] == "custom_tool_call"
+            given = item.get("input") if is_custom else item.get("arguments") or "{}"
+            return begun + self._argue(place, given or "", is_custom=is_custom)
+        delta = {name: value for name, value in spoken(item, 0).items() if value}
+        for value in delta.values():
+            self._show(place, value)
+        return self._told(delta, logprobs_in(item)) if delta else b""
+
+    def _show(self, place: int, piece: str) -> None:
+        """Take note of what is shown of an item."""
         self.count(piece)
-        self._shown[place] = self._shown.get(place, 0) + len(piece)
-        logprobs = told.get("logprobs")
-        return self.chunk({member: piece}, logprobs={"content": logprobs, "refusal": None} if logprobs else None)
+        self._shown.add(place)
 
-    def item_done(self, told: dict[str, Any]) -> bytes:
-        """What could only be said at an item's end; of an item that did not come in pieces, all of it."""
-        item, place = told["item"], told["output_index"]
-        text = text_in(item, "output_text", "text")
-        said = b""
-        if place not in self._shown:
-            said = self._whole(item, place, text)
-        told_more = closing(item, self._text)
-        self._text += len(text)
-        return said + (self.chunk(told_more) if told_more else b"")
-
-    def _whole(self, item: dict[str, Any], place: int, text: str) -> bytes:
-        if item.get("type") == "message" and text:
-            return self.written({"output_index": place, "delta": text})
-        if item.get("type") == "function_call" and place in self._numbers:
-            return self.argued({"type": "", "output_index": place, "delta": item.get("arguments") or "{}"})
-        return b""
+    def _told(self, delta: dict[str, Any], logprobs: Any) -> bytes:
+        return self.chunk(delta, logprobs={"content": logprobs, "refusal": None} if logprobs else None)
 
     def ended(self, told: dict[str, Any]) -> bytes:
         """The whole response, with its usage."""
