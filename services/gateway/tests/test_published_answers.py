@@ -103,7 +103,7 @@ async def test_what_a_provider_refuses(house: House, status: int) -> None:
 
 async def test_trouble_in_a_stream(house: House) -> None:
     caller = await house.caller()
-    broken = await house.ask(caller, "[[simulate error_at=3]] Count to 9", stream=True)
+    broken = await house.ask(caller, "[[simulate error_at=3 chunk_ms=50]] Count to 9", stream=True)
     *_, last = [json.loads(line[6:]) for line in broken.text.split("\n\n") if line.startswith('data: {"')]
     check_error(last, 502)
 
