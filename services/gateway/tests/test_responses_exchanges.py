@@ -258,13 +258,13 @@ def test_compactions_pass_and_are_counted() -> None:
     by_hand = {"id": "resp_1", "object": "response.compaction", "created_at": 7, "output": [], "usage": report}
     for compacted in (by_hand, *(one.response for one in native_exchanges("/responses/compact"))):
         body = json.dumps(compacted).encode()
-        answer = COMPACTION.decode(body, {}, OPENAI, "gpt-5")
+        answer = COMPACTION.decode(body, {}, OPENAI, 0, "gpt-5")
         assert answer.body is body
         assert answer.usage is not None
         assert answer.usage.total_tokens == compacted["usage"]["total_tokens"]
     for broken in (b"{}", b"[]", b"{", b'{"error":{"code":"server_error","message":"oh"}}'):
         with pytest.raises(ProviderFailed):
-            COMPACTION.decode(broken, {}, OPENAI, "gpt-5")
+            COMPACTION.decode(broken, {}, OPENAI, 0, "gpt-5")
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,15 @@ class _Embeddings(msgspec.Struct):
     predictions: list[_Prediction] | None = None
     usageMetadata: dict[str, Any] | None = None
 
-    def vectors(self) -> list[_Vector] | None:
-        """The vectors, under whichever name they came."""
+    def vectors(self) -> list[_Vector]:
+        """The vectors, under whichever name they came. Raises ValueError when there are none."""
         if self.predictions is not None:
             return [one.embeddings for one in self.predictions]
-        return self.embeddings if self.embedding is None else [self.embedding]
+        if self.embedding is not None:
+            return [self.embedding]
+        if self.embeddings is None:
+            raise ValueError("there are no vectors")
+        return self.embeddings
 
 
 _read = msgspec.json.Decoder(_Embeddings).decode
@@ -75,8 +79,6 @@ def decode(body: bytes, members: Members, provider: ProviderRow, _created: int, 
     try:
         found = _read(body)
         vectors = found.vectors()
-        if vectors is None:
-            raise ValueError("there are no vectors")
         usage, raw = _counted(found, vectors)
         return told([one.values for one in vectors], members, model, usage, raw)
     except (ValueError, RecursionError) as error:
