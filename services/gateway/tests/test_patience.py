@@ -30,6 +30,10 @@ async def test_a_client_that_waits_long_gets_comments_until_the_first_event(stac
     assert answer.status_code == 200
     comments, _, events = answer.text.rpartition(": keep-alive\n\n")
     assert 1 <= comments.count(": keep-alive\n\n") + 1 <= 4
+    served, _, events = events.partition("\n\n")
+    assert {": x-tollgate-provider: openai", ": x-tollgate-model: gpt-4"} <= set(served.split("\n"))
+    assert all(line.startswith(": x-tollgate-") for line in served.split("\n"))
+    assert "x-tollgate-provider" not in answer.headers
     assert events.startswith("data: {")
     assert events.endswith("data: [DONE]\n\n")
     [event] = await stack.events()

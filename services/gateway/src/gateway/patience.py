@@ -2,7 +2,8 @@
 
 The status line waits for the provider, so that a failure has a true status and another deployment may answer. After a
 while it goes out all the same, and then comment lines that no client reads, until the first event; what fails from then on
-is told in the stream. One task looks after all calls: a call that is answered in time costs an entry and its end.
+is told in the stream. Who answers is not known by then, so what headers would say of it stands in a comment before the
+first event. One task looks after all calls: a call that is answered in time costs an entry and its end.
 """
 
 from __future__ import annotations

@@ -250,7 +250,9 @@ class Pipeline:
     async def _start_stream(self, call: Running) -> None:
         call.has_started = True
         call.log.ttft_ms = self._elapsed_ms(call)
-        if not call.client.status:  # nobody had to be kept waiting
+        if call.client.status:  # it had to be kept waiting, when nobody knew who would answer
+            await call.client.comment(call.served)
+        else:
             await call.client.start_stream(call.answer_headers())
 
     # --- after the provider ----------------------------------------------------------------------------------------

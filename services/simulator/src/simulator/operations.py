@@ -19,7 +19,7 @@ from simulator.faults import Directives
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
-from simulator.wires import JSON, Headers, Wire
+from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 
 BYTES_A_TOKEN = 4
 PIXEL = (
@@ -32,17 +32,19 @@ PIXEL = (
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation as one wire spells it. `read` takes provider, model (where the path names it) and body, and raises
-    Refusal; `write` takes what is counted, and the model."""
+    Refusal; `write` and `stream` take what is counted, and the model."""
 
     read: Callable[[str, str, bytes], Prompt]
     write: Callable[[Answer, str], bytes]
     content_type: bytes = JSON
+    stream: Callable[[Answer, str, Directives], StreamScript] | None = None
+    """The events of an answer that is streamed, without the one that reports trouble."""
 
 
 class BesideChat:
     """A provider's wire that does an operation: who may call, and how it refuses, is as for chat."""
 
-    stream_type = JSON
+    stream_type = EVENT_STREAM
 
     def __init__(self, wire: Wire, name: str, operation: Operation, model: str = "") -> None:
         self._wire = wire
@@ -68,7 +70,11 @@ class BesideChat:
     def script(
         self, answer: Answer, model: str, created: int, wants_usage: bool, directives: Directives
     ) -> StreamScript:
-        raise Refusal(400, "this is not streamed")
+        if self._operation.stream is None:
+            raise Refusal(400, "this is not streamed")
+        told = self.refusal(Refusal(directives.status or 503, kind=directives.error_type))[1]
+        script = self._operation.stream(answer, model, directives)
+        return msgspec.structs.replace(script, error=b"data: " + told + b"\n\n")
 
     def refusal(self, refusal: Refusal) -> tuple[int, bytes]:
         return self._wire.refusal(refusal)

@@ -141,12 +141,13 @@ def one_answer(
     units: Mapping[str, int] | None = None,
     likely: Usage | None = None,
     may_drop: bool = True,
+    streamed: bool = False,
 ) -> ChatRequest:
     """The request of an operation beside chat. Where it is not said what it likely uses, that is its text."""
     return ChatRequest(
         members=members,
         model=model,
-        streamed=False,
+        streamed=streamed,
         wants_usage=False,
         output_tokens=output_tokens,
         choices=1,

@@ -187,9 +187,10 @@ class Client:
             events = self._voice.events(events)
         return self._send({"type": "http.response.body", "body": events, "more_body": True})
 
-    def comment(self) -> Awaitable[None]:
-        """Send a line of a stream that says nothing, in any dialect."""
-        return self._send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
+    def comment(self, headers: Sequence[Header] = ()) -> Awaitable[None]:
+        """Send lines of a stream that say nothing, in any dialect: headers that came too late for the answer's own."""
+        lines = b"".join(b": %b: %b\n" % header for header in headers) or b": keep-alive\n"
+        return self._send({"type": "http.response.body", "body": lines + b"\n", "more_body": True})
 
     async def end(self, events: bytes = b"") -> None:
         """Send the last part of a stream."""

@@ -14,10 +14,9 @@ from common.telemetry.traces import trace_id_of
 
 from gateway.api.chat import ChatRequest, parse_chat
 from gateway.api.client import Client, bearer_of
-from gateway.api.completions import CompletionVoice
 from gateway.api.messages import parse_messages
 from gateway.api.models import list_messages_models, list_models, may_use, one_model
-from gateway.api.operations import OPERATIONS
+from gateway.api.operations import OPERATIONS, voice_of
 from gateway.api.responses import parse_chat_from_responses
 from gateway.api.voices import MessagesVoice
 from gateway.asides import Asides
@@ -115,12 +114,12 @@ class Doors:
         await self.run(await self.begin(client, key, request, began), "/v1/messages")
 
     async def operate(self, client: Client, path: str) -> None:
-        """`POST` of one of `OPERATIONS`, priced and limited like any call; of them completions alone are streamed."""
+        """`POST` of one of `OPERATIONS`, priced and limited like any call."""
         began = self.clock.monotonic()
         key = self.identify(client)
         request = OPERATIONS[path](await client.body(self.max_body_bytes, _BODY_SECONDS), client.headers)
         if request.streamed:
-            client.speak(CompletionVoice())
+            client.speak(voice_of(request))
         await self.run(await self.begin(client, key, request, began), f"/v1{path}")
 
     async def count_tokens(self, client: Client) -> None:

@@ -14,10 +14,12 @@ import msgspec
 from common.usage import Usage
 
 from gateway.api.chat import ChatRequest, Name, one_answer, read_json
-from gateway.api.completions import parse_completion
+from gateway.api.completions import CompletionVoice, parse_completion
 from gateway.api.embeddings import parse_embeddings
+from gateway.api.events import EventsVoice
 from gateway.api.sizes import ABSENT
 from gateway.api.sounds import parse_transcription, parse_translation
+from gateway.providers.completions import COMPLETIONS
 from gateway.providers.counting import MOST_PICTURE_TOKENS, estimate_tokens
 from gateway.providers.operations import IMAGES, MODERATIONS, RERANK, SPEECH
 from gateway.shapes import Refusal
@@ -29,6 +31,8 @@ _DOCUMENTS_A_SEARCH = 100
 _BYTES_A_PART = 500
 """A search is a query and up to a hundred parts of documents; a part has 500 tokens, and no fewer bytes."""
 _MOST_IMAGES = 128
+_LIKELY_PICTURE_TOKENS = 1_056
+"""What OpenAI makes of one of usual size and quality; others are near it."""
 _SPOKEN_TOKENS_A_CHARACTER = 8
 """More than the slowest speech has; usual are three tokens to two characters."""
 
@@ -96,13 +100,17 @@ def _ranking(body: bytes, _headers: Headers) -> ChatRequest:
 
 def _picture(body: bytes, _headers: Headers) -> ChatRequest:
     read, members = read_json(body, _decode_picture)
-    if read.stream:
-        raise Refusal("invalid_request", "stream: pictures are answered whole", param="stream")
+    if read.stream and (read.n or 1) > 1:
+        raise Refusal("invalid_request", "n: pictures that are streamed come one a call", param="n")
     count, size = read.n or 1, len(read.prompt.encode())
     units = {"images": count, "output_image_tokens": count * MOST_PICTURE_TOKENS}
-    likely = Usage(input_tokens=estimate_tokens(size, 0), units={"images": count}, estimated=True)
+    drawn = {"images": count, "output_image_tokens": count * _LIKELY_PICTURE_TOKENS}
+    likely = Usage(input_tokens=estimate_tokens(size, 0), units=drawn, estimated=True)
     may_drop = read.drop_params is not False
-    return one_answer(IMAGES, members, read.model, size, units=units, likely=likely, may_drop=may_drop)
+    streamed = bool(read.stream)
+    return one_answer(
+        IMAGES, members, read.model, size, units=units, likely=likely, may_drop=may_drop, streamed=streamed
+    )
 
 
 def _spoken(body: bytes, _headers: Headers) -> ChatRequest:
@@ -141,3 +149,8 @@ OPERATIONS: Mapping[str, Callable[[bytes, Headers], ChatRequest]] = MappingProxy
     }
 )
 """What follows the version in a path, and what reads a body that is sent there (it raises Refusal)."""
+
+
+def voice_of(request: ChatRequest) -> CompletionVoice | EventsVoice:
+    """How a stream of an operation is said."""
+    return CompletionVoice() if request.operation is COMPLETIONS else EventsVoice()

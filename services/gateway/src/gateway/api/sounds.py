@@ -44,8 +44,9 @@ def _parse(operation: Operation, body: bytes, headers: Mapping[bytes, bytes]) ->
         raise Refusal(
             "invalid_request", f"response_format is one of {', '.join(sorted(_FORMATS))}", param="response_format"
         )
-    if streamed not in (None, "false", "False"):
-        raise Refusal("invalid_request", "stream: transcriptions are answered whole", param="stream")
+    is_streamed = streamed not in (None, "false", "False")
+    if is_streamed and (streamed not in ("true", "True") or operation is not TRANSCRIPTIONS):
+        raise Refusal("invalid_request", f"stream: {operation.words} are answered whole", param="stream")
     seconds, likely = most_seconds(sound), likely_seconds(sound)
     return one_answer(
         operation,
@@ -55,6 +56,7 @@ def _parse(operation: Operation, body: bytes, headers: Mapping[bytes, bytes]) ->
         output_tokens=_LEAST_SAID_TOKENS + seconds * _SAID_TOKENS_A_SECOND,
         units={"input_audio_seconds": seconds},
         may_drop=may_drop != "false",
+        streamed=is_streamed,
         likely=Usage(
             audio_input_tokens=likely * 10,
             output_tokens=likely * 3,

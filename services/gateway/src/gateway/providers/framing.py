@@ -16,9 +16,10 @@ class EventTooLarge(ValueError):
 class EventSplitter:
     """Collects bytes and gives back whole events, as (name, data); comments and empty events are left out."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_most", "_rest")
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._most = most_bytes
         self._rest = b""
 
     def feed(self, piece: bytes) -> list[tuple[bytes, bytes]]:
@@ -39,8 +40,8 @@ class EventSplitter:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         blocks = text.split(b"\n\n")
         self._rest = blocks.pop() + held
-        if len(self._rest) > MAX_EVENT_BYTES:
-            raise EventTooLarge("an event is longer than 1 MiB")
+        if len(self._rest) > self._most:
+            raise EventTooLarge(f"an event is longer than {self._most} bytes")
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def finish(self) -> list[tuple[bytes, bytes]]:

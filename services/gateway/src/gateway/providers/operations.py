@@ -27,6 +27,8 @@ from gateway.providers.wires.openai import embeddings as openai_embeddings
 from gateway.providers.wires.openai import passing, transcriptions
 from gateway.providers.wires.responses import compaction
 
+_YES = (b"true", b"True")
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -46,10 +48,15 @@ class Operation:
         if not self.is_done_by(provider):
             raise untranslatable(f"{provider.display_name} does not do {self.words}", "model")
         verb = self.verbs[provider.wire]
+        read = verb.decode_stream
+        if read is None and "stream" in members and bytes(members["stream"]) in _YES:
+            raise untranslatable(f"{provider.display_name} answers {self.words} whole", "stream")
+        wire = WIRES[provider.wire]
         return replace(
-            WIRES[provider.wire],
+            wire,
             encode_request=lambda sent, row, model, _tokens, _streamed: verb.encode(sent, row, model),
             decode_response=lambda body, row, created, model: verb.decode(body, members, row, created, model),
+            decode_stream=wire.decode_stream if read is None else lambda row, _wants, _created, _model: read(row),
         )
 
 

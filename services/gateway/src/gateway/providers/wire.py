@@ -97,7 +97,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """How a wire does one operation beside chat: one request, one answer, no stream.
+    """How a wire does one operation beside chat: one request, one answer, and a stream of it where there is a reader.
 
     `encode` takes the client's members, the provider and its name of the model; it raises ProviderFailed
     ("untranslatable") for what the provider has no word for. `decode` takes the answer's body, the same members, the
@@ -107,3 +107,4 @@ class Verb:
 
     encode: Callable[[Members, ProviderRow, str], Outgoing]
     decode: Callable[[bytes, Members, ProviderRow, int, str], Answer]
+    decode_stream: Callable[[ProviderRow], StreamDecoder] | None = None

@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 
 from simulator.answers import Answer
+from simulator.faults import Directives
 from simulator.operations import PIXEL, Operation, asked, members_of, tokens_of, vector_of
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
+from simulator.streams import StreamScript
 
 _SIZE = 1536
 _IMAGE_TOKENS = 272
+_PARTIAL_TOKENS = 100
 _BYTES_A_SECOND = 16_000
 _FIELD = re.compile(rb'name="(?P<name>[^"]*)"')
 _CATEGORIES = (
@@ -105,7 +108,9 @@ def _write_rerank(answer: Answer, model: str) -> bytes:
 def _images(provider: str, _model: str, body: bytes) -> Prompt:
     told = members_of(body)
     words = str(told.get("prompt") or "")
-    return asked(provider, told.get("model") or "dall-e-2", [words], {"count": told.get("n") or 1})
+    what = {"count": told.get("n") or 1, "partial": told.get("partial_images") or 0}
+    prompt = asked(provider, told.get("model") or "dall-e-2", [words], what)
+    return msgspec.structs.replace(prompt, is_streamed=told.get("stream") is True)
 
 
 def _write_images(answer: Answer, model: str) -> bytes:
@@ -113,14 +118,40 @@ def _write_images(answer: Answer, model: str) -> bytes:
     count = answer.asked["count"]
     told: dict[str, Any] = {"created": 1_790_000_000, "data": [{"b64_json": b64encode(PIXEL).decode()}] * count}
     if "gpt-image" in model:
-        drawn = count * _IMAGE_TOKENS
-        told["usage"] = {
-            "input_tokens": answer.prompt_tokens,
-            "input_tokens_details": {"text_tokens": answer.prompt_tokens, "image_tokens": 0},
-            "output_tokens": drawn,
-            "total_tokens": answer.prompt_tokens + drawn,
-        }
+        told["usage"] = _drawn(answer, count * _IMAGE_TOKENS)
     return msgspec.json.encode(told)
+
+
+def _drawn(answer: Answer, tokens: int) -> dict[str, Any]:
+    return {
+        "input_tokens": answer.prompt_tokens,
+        "input_tokens_details": {"text_tokens": answer.prompt_tokens, "image_tokens": 0},
+        "output_tokens": tokens,
+        "total_tokens": answer.prompt_tokens + tokens,
+    }
+
+
+def _stream_images(answer: Answer, _model: str, directives: Directives) -> StreamScript:
+    """Pictures that are not whole yet cost tokens of their own."""
+    partial = answer.asked["partial"]
+    picture = {"b64_json": b64encode(PIXEL).decode(), "created_at": 1_790_000_000, "background": "opaque"}
+    picture |= {"output_format": "png", "quality": "low", "size": "1024x1024"}
+    told = [
+        {"type": "image_generation.partial_image", **picture, "partial_image_index": index} for index in range(partial)
+    ]
+    usage = {"usage": _drawn(answer, _IMAGE_TOKENS + partial * _PARTIAL_TOKENS)}
+    told.append({"type": "image_generation.completed", **picture, **({} if directives.no_usage else usage)})
+    return _script([_named(one) for one in told], directives)
+
+
+def _script(frames: list[bytes], directives: Directives) -> StreamScript:
+    usage_at = None if directives.no_usage else len(frames) - 1
+    return StreamScript(b"", frames, [0] * len(frames), usage_at, b"", b"")
+
+
+def _named(told: dict[str, Any]) -> bytes:
+    kind: str = told["type"]
+    return b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(told) + b"\n\n"
 
 
 def _speech(provider: str, _model: str, body: bytes) -> Prompt:
@@ -139,13 +170,14 @@ def _transcriptions(provider: str, _model: str, body: bytes) -> Prompt:
     seconds = _seconds(fields["file"])
     what = {"seconds": seconds, "format": fields.get("response_format", b"json").decode()}
     model, words = fields.get("model", b"").decode(), fields.get("prompt", b"").decode()
-    return asked(provider, model, [words or f"{seconds} s of sound"], what, tokens=10 * seconds)
+    prompt = asked(provider, model, [words or f"{seconds} s of sound"], what, tokens=10 * seconds)
+    is_streamed = fields.get("stream", b"").lower() == b"true" and "whisper" not in model
+    return msgspec.structs.replace(prompt, is_streamed=is_streamed)
 
 
 def _write_transcriptions(answer: Answer, model: str) -> bytes:
     """Models of the family gpt-4o count tokens, the others seconds."""
-    seconds, kind = answer.asked["seconds"], answer.asked["format"]
-    text = f"The old lighthouse keeps {seconds} plain numbers."
+    seconds, kind, text = answer.asked["seconds"], answer.asked["format"], _heard(answer)
     end = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     if kind == "text":
         return f"{text}\n".encode()
@@ -160,10 +192,25 @@ def _write_transcriptions(answer: Answer, model: str) -> bytes:
         return msgspec.json.encode({**told, "segments": [cue], "usage": {"type": "duration", "seconds": seconds}})
     if "gpt-4o" not in model:
         return msgspec.json.encode({"text": text, "usage": {"type": "duration", "seconds": seconds}})
-    heard, said = answer.prompt_tokens, tokens_of(text)
+    return msgspec.json.encode({"text": text, "usage": _heard_tokens(answer)})
+
+
+def _heard(answer: Answer) -> str:
+    return f"The old lighthouse keeps {answer.asked['seconds']} plain numbers."
+
+
+def _heard_tokens(answer: Answer) -> dict[str, Any]:
+    heard, said = answer.prompt_tokens, tokens_of(_heard(answer))
     usage = {"type": "tokens", "input_tokens": heard, "output_tokens": said, "total_tokens": heard + said}
-    details = {"text_tokens": 0, "audio_tokens": heard}
-    return msgspec.json.encode({"text": text, "usage": {**usage, "input_token_details": details}})
+    return {**usage, "input_token_details": {"text_tokens": 0, "audio_tokens": heard}}
+
+
+def _stream_transcriptions(answer: Answer, _model: str, directives: Directives) -> StreamScript:
+    words = re.findall(r"\S+\s*", _heard(answer))
+    told: list[dict[str, Any]] = [{"type": "transcript.text.delta", "delta": word} for word in words]
+    usage = {} if directives.no_usage else {"usage": _heard_tokens(answer)}
+    told.append({"type": "transcript.text.done", "text": _heard(answer), **usage})
+    return _script([b"data: " + msgspec.json.encode(one) + b"\n\n" for one in told], directives)
 
 
 def _seconds(sound: bytes) -> int:
@@ -188,9 +235,9 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "/embeddings": Operation(_embeddings, _write_embeddings),
         "/moderations": Operation(_moderations, _write_moderations),
         "/rerank": Operation(_rerank, _write_rerank),
-        "/images/generations": Operation(_images, _write_images),
+        "/images/generations": Operation(_images, _write_images, stream=_stream_images),
         "/audio/speech": Operation(_speech, _write_speech, b"audio/mpeg"),
-        "/audio/transcriptions": Operation(_transcriptions, _write_transcriptions),
+        "/audio/transcriptions": Operation(_transcriptions, _write_transcriptions, stream=_stream_transcriptions),
         "/audio/translations": Operation(_transcriptions, _write_transcriptions),
     }
 )

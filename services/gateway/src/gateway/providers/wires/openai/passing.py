@@ -15,7 +15,8 @@ from common.usage import Usage
 
 from gateway.providers.counting import count_of, details_in
 from gateway.providers.errors import ProviderFailed
-from gateway.providers.wire import Answer, Members, Outgoing, Verb
+from gateway.providers.wire import Answer, Members, Outgoing, StreamDecoder, Verb
+from gateway.providers.wires.openai.events import EventsDecoder
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.requests import with_model
 from gateway.providers.wires.openai.usage import decode_usage, report_in
@@ -48,8 +49,10 @@ _read = msgspec.json.Decoder(_Told).decode
 _Counted = Callable[[dict[str, Any] | None, _Told, Members], Usage | None]
 
 
-def _passing(path: str, listed: str, counted: _Counted) -> Verb:
-    """An operation whose answer has a list of this name, and what counts its use."""
+def _passing(
+    path: str, listed: str, counted: _Counted, read: Callable[[ProviderRow], StreamDecoder] | None = None
+) -> Verb:
+    """An operation whose answer has a list of this name, what counts its use, and what reads a stream of it."""
 
     def encode(members: Members, _provider: ProviderRow, model: str) -> Outgoing:
         return Outgoing(path, with_model(members, model))
@@ -66,7 +69,7 @@ def _passing(path: str, listed: str, counted: _Counted) -> Verb:
             raise _no_answer(provider)
         return Answer(body, counted(raw, told, members), raw, None, told.model, None)
 
-    return Verb(encode, decode)
+    return Verb(encode, decode, read)
 
 
 def _moderated(raw: dict[str, Any] | None, _told: _Told, _members: Members) -> Usage | None:
@@ -82,9 +85,14 @@ def _ranked(raw: dict[str, Any] | None, _told: _Told, members: Members) -> Usage
 
 
 def _drawn(raw: dict[str, Any] | None, told: _Told, _members: Members) -> Usage:
+    """What a whole answer used."""
+    return _pictured(raw, len(told.data or ()))
+
+
+def _pictured(raw: Mapping[str, Any] | None, count: int) -> Usage:
     """Pictures, and their tokens where they are counted: those of pictures are units, since they have prices of their own.
     What a model puts out here is pictures, unless its report says otherwise."""
-    units = {"images": len(told.data or ())}
+    units = {"images": count}
     if raw is None:
         return Usage(units=units)
     given, made = count_of(raw.get("input_tokens")) or 0, count_of(raw.get("output_tokens")) or 0
@@ -113,5 +121,10 @@ def _decode_speech(body: bytes, members: Members, provider: ProviderRow, _create
 
 MODERATIONS = _passing("/moderations", "results", _moderated)
 RERANK = _passing("/rerank", "results", _ranked)
-IMAGES = _passing("/images/generations", "data", _drawn)
+IMAGES = _passing(
+    "/images/generations",
+    "data",
+    _drawn,
+    lambda provider: EventsDecoder(provider, "image_generation.completed", lambda raw: _pictured(raw, 1)),
+)
 SPEECH = Verb(_encode_speech, _decode_speech)

@@ -1,13 +1,14 @@
 """Transcriptions and translations of the `openai` wire: a form with a sound goes, a text comes.
 
 Plain text would come without a word of what it used; so the provider is asked for JSON, and the text in it is handed on.
+Old models answer whole whatever they are asked, so a stream of theirs is refused before it is asked for.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,20 +16,24 @@ from common.providers.registry import ProviderRow
 from common.usage import Usage
 
 from gateway.providers.counting import count_of
-from gateway.providers.errors import ProviderFailed
+from gateway.providers.errors import ProviderFailed, untranslatable
 from gateway.providers.forms import write_form
-from gateway.providers.wire import Answer, Members, Outgoing, Verb
+from gateway.providers.wire import Answer, Members, Outgoing, StreamDecoder, Verb
+from gateway.providers.wires.openai.events import EventsDecoder
 
 _TEXT = b"text/plain; charset=utf-8"
 _CUE_END = re.compile(rb"-->\s*(?:(?P<hours>\d{1,3}):)?(?P<minutes>\d{2}):(?P<seconds>\d{2})")
 _CUES = (b"srt", b"vtt")
 _OURS = ("drop_params",)
+_WHOLE = re.compile("whisper")
 
 
-def verb_of(path: str) -> Verb:
-    """The operation at this path."""
+def verb_of(path: str, read: Callable[[ProviderRow], StreamDecoder] | None = None) -> Verb:
+    """The operation at this path, and what reads a stream of it."""
 
     def encode(members: Members, _provider: ProviderRow, model: str) -> Outgoing:
+        if bytes(members.get("stream", b"")).lower() == b"true" and _WHOLE.search(model):
+            raise untranslatable(f"{model} answers whole", "stream")
         sent = {name: value for name, value in members.items() if name not in _OURS}
         sent["model"] = msgspec.Raw(model.encode())
         if bytes(sent.get("response_format", b"")) == b"text":
@@ -36,7 +41,7 @@ def verb_of(path: str) -> Verb:
         content_type, body = write_form(sent)
         return Outgoing(path, body, (), b"content-type: %b\r\n" % content_type)
 
-    return Verb(encode, _decode)
+    return Verb(encode, _decode, read)
 
 
 def _decode(body: bytes, members: Members, provider: ProviderRow, _created: int, model: str) -> Answer:
@@ -85,5 +90,7 @@ def _of_cues(body: bytes) -> Usage | None:
     return Usage(units={"input_audio_seconds": max(ends)}, estimated=True) if ends else None
 
 
-TRANSCRIPTIONS = verb_of("/audio/transcriptions")
+TRANSCRIPTIONS = verb_of(
+    "/audio/transcriptions", lambda provider: EventsDecoder(provider, "transcript.text.done", _counted)
+)
 TRANSLATIONS = verb_of("/audio/translations")
