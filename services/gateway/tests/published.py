@@ -22,7 +22,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 DOCUMENT = Path(__file__).parent / "fixtures" / "published" / "openai.json"
-_MAY_LACK = {"ChatCompletion.Choice": ("logprobs",), "ChatCompletionMessage": ("refusal",)}
+_MAY_LACK = {"ChatCompletion.Choice": ("logprobs",), "ChatCompletionMessage": ("content", "refusal")}
 _MAY_BE_NULL = {
     "ChatCompletion": ("system_fingerprint", "usage"),
     "ChatCompletionChunk": ("system_fingerprint",),
