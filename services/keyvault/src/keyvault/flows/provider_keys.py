@@ -143,8 +143,10 @@ class ProviderKeys:
     ) -> list[Message]:
         """What one provider's part of the environment changes."""
         if current is not None and current.source == "api":
-            if given is not None:
-                log.info("environment_key_ignored", provider=row.type, reason="an admin has given another")
+            if isinstance(given, Given):
+                log.debug(
+                    "kept_key_ignored", provider=row.type, source=given.source, reason="an admin has given another"
+                )
             return []
         if given == "unsure":
             if current is not None and current.source == "secrets_manager":
