@@ -100,6 +100,24 @@ async def test_pages_follow_each_other_without_gap_or_overlap(service: Any, usag
     assert (len(seen), tokens) == (57, 60)  # until half past eight of the third day
 
 
+async def test_compaction_puts_out_text_and_counts_as_completions_do(service: Any, usage_event: MakeEvent) -> None:
+    await service.publish(usage_event(operation="compaction", started_at="2026-11-19T10:00:00Z"))
+    page = await service.get(f"{USAGE}?start_time={DAY_19}&limit=1")
+    assert [result["input_tokens"] for result in page["data"][0]["results"]] == [10]
+
+
+async def test_more_groups_than_may_be_are_refused(
+    service: Any, usage_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await some_calls(service, usage_event)
+    monkeypatch.setattr("analytics.flows.MOST_RESULTS", 2)
+    path, admin = f"{USAGE}?start_time={DAY_19}", service.signed_in("root", "admin")
+    assert len((await service.get(path))["data"]) == 3
+    refused = await service.client.get(f"{path}&group_by=model", headers=admin)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "limit")
+    assert "more than 2 results" in refused.json()["error"]["message"]
+
+
 async def test_admins_alone_see_them(service: Any) -> None:
     for path in (USAGE, COSTS):
         nobody = await service.client.get(f"{path}?start_time=0")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from common.clock import Clock
-from common.errors import NotFound
+from common.errors import NotFound, Unprocessable
 from common.postgres.pool import Connection, Pool
 
 from analytics.domain.buckets import BucketResult, Span, Wanted, filled
@@ -17,11 +17,17 @@ from analytics.domain.log import LoggedCall, Position, RequestFilter, last_words
 from analytics.domain.rollups import DayCost, ModelCost, counted, roll
 from analytics.store import ids, partitions, requests, rollups
 
+MOST_RESULTS = 50_000
+"""Groups that one page of buckets may have in all."""
 _MONTHS_AHEAD = 3
 
 
 class UnknownRequest(NotFound):
     """There is no such request, or it is somebody else's."""
+
+
+class TooManyResults(Unprocessable):
+    """A page of buckets would have more groups than may be."""
 
 
 class Analytics:
@@ -75,9 +81,11 @@ class Analytics:
     async def buckets(
         self, span: Span, wanted: Wanted, grouped: Collection[str]
     ) -> Sequence[tuple[datetime, list[BucketResult]]]:
-        """Everybody's calls of a span, summed up bucket by bucket; every bucket is there, be it empty."""
+        """Everybody's calls of a span, summed up bucket by bucket; every bucket is there, be it empty. TooManyResults."""
         async with self._pool.acquire() as connection:
-            found = await rollups.in_buckets(connection, span, wanted, grouped)
+            found = await rollups.in_buckets(connection, span, wanted, grouped, MOST_RESULTS + 1)
+        if len(found) > MOST_RESULTS:
+            raise TooManyResults(f"more than {MOST_RESULTS} results: ask for fewer buckets, groups or names")
         return filled(span, found)
 
     def now(self) -> datetime:

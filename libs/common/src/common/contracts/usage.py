@@ -158,7 +158,7 @@ class UsageRecorded(Contract):
     source: Source
     """What made the call."""
     operation: str
-    """What was asked for: `chat.completions` …"""
+    """What was asked for: `chat` (at whichever door), `completions`, `embeddings`, `rerank`, `compaction` …"""
     requested_model: str
     """The model, as the client named it."""
     alias: str | None

@@ -51,7 +51,7 @@ _CALL: dict[str, Any] = {
     "team_id": None,
     "tier": "starter",
     "source": "api",
-    "operation": "chat.completions",
+    "operation": "chat",
     "provider_type": "openai",
     "provider_id": "openai",
     "credential": "system",

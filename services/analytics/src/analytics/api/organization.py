@@ -23,11 +23,12 @@ from pydantic import BaseModel
 
 from analytics.api.dependencies import Flows
 from analytics.domain.buckets import BucketResult, Wanted, page_of
+from analytics.flows import TooManyResults
 
 router = APIRouter(prefix="/v1/organization", tags=["organization"])
 
 _HOUR, _DAY = 3_600, 86_400
-_GENERATING = ["chat", "completions", "responses"]
+_GENERATING = ["chat", "completions", "compaction"]
 _LAST_SECOND = 32_503_680_000  # the year 3000
 _MOST_NAMES = 100
 
@@ -122,6 +123,8 @@ async def _answer(request: Request, analytics: Flows, kind: _Kind) -> JSONRespon
         return JSONResponse(await _page(request, analytics, kind))
     except _Wrong as wrong:
         return _error(400, str(wrong), wrong.param)
+    except TooManyResults as error:
+        return _error(400, error.message, "limit")
 
 
 async def _page(request: Request, analytics: Flows, kind: _Kind) -> dict[str, Any]:

@@ -71,10 +71,10 @@ def _order(key: RollupKey) -> tuple[datetime, list[str]]:
 
 
 async def in_buckets(
-    connection: Connection, span: Span, wanted: Wanted, grouped: Collection[str]
+    connection: Connection, span: Span, wanted: Wanted, grouped: Collection[str], limit: int
 ) -> list[tuple[datetime, BucketResult]]:
     """The sums of each bucket of a span (its start, and what was counted in it), one for each group: `grouped` names
-    members of the result that tell groups apart; the others are null."""
+    members of the result that tell groups apart; the others are null. At most `limit` groups."""
     rows = await connection.fetch(
         "SELECT to_timestamp(floor(extract(epoch FROM hour) / $3) * $3) AS bucket,"
         " CASE WHEN 'project_id' = ANY($8::text[]) THEN team_id END AS project_id,"
@@ -89,7 +89,7 @@ async def in_buckets(
         " AND ($4::text[] IS NULL OR team_id = ANY($4)) AND ($5::text[] IS NULL OR user_id = ANY($5))"
         " AND ($6::text[] IS NULL OR api_key_id = ANY($6)) AND ($7::text[] IS NULL OR model = ANY($7))"
         " AND ($9::text[] IS NULL OR operation = ANY($9))"
-        " GROUP BY 1, 2, 3, 4, 5 HAVING sum(requests) > 0 ORDER BY 1, 2, 3, 4, 5",
+        " GROUP BY 1, 2, 3, 4, 5 HAVING sum(requests) > 0 ORDER BY 1, 2, 3, 4, 5 LIMIT $10",
         span.begins,
         span.ends,
         span.width_seconds,
@@ -99,5 +99,6 @@ async def in_buckets(
         wanted.models,
         list(grouped),
         wanted.operations,
+        limit,
     )
     return [(row["bucket"], BucketResult(**{name: row[name] for name in BucketResult._fields})) for row in rows]
