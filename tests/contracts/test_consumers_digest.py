@@ -43,6 +43,10 @@ class Heard:
         """billing's and analytics' journey."""
         self.batches.append(calls)
 
+    async def record_corrections(self, corrections: Sequence[Any]) -> None:
+        """analytics' other journey."""
+        self.batches.append(corrections)
+
     async def note_sightings(self, sightings: Sequence[Any]) -> None:
         """catalog-sync's journey."""
         self.batches.append(sightings)
@@ -73,7 +77,21 @@ def received(*bodies: bytes) -> list[Received]:
 
 
 def test_every_consumer_of_the_table_is_here() -> None:
-    assert set(HANDLERS) == {row.service for row in CONSUMERS}
+    assert set(HANDLERS) == {row.service for row in CONSUMERS if row.stream == "USAGE"}
+
+
+async def test_analytics_digests_what_a_rerating_tells_and_refuses_what_breaks_the_contract() -> None:
+    heard, [example] = Heard(), dict(examples("billing.rerated.v1")).values()
+    handle = analytics.consumers.rerated_handler(cast(Any, heard))
+    await handle(received(example))
+    [corrections] = heard.batches
+    assert [(one.cost, one.operator_cost) for one in corrections] == [
+        (Decimal("-0.0125"), 0),
+        (0, Decimal("0.000301")),
+    ]
+    for body in (b"", b"{}", EXAMPLES["completed"], example.replace(b'"-0.0125"', b"-0.0125")):
+        with pytest.raises(ValueError):
+            await handle(received(body))
 
 
 @pytest.mark.parametrize("service", HANDLERS)

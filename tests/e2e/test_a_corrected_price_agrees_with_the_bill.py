@@ -1,14 +1,19 @@
-"""A model had a wrong price: once it is corrected, past calls are corrected, too, and agree with the provider's bill."""
+"""A model had a wrong price: once it is corrected, past calls are corrected, too, and agree with the provider's bill; so
+does what analytics shows, however often it is told."""
 
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx2
-from machine import Machine, eventually, read_run, tollgate
+from common.bus.connect import connect
+from common.bus.provision import consumer_config
+from common.contracts.topology import Consumer, consumer_of
+from machine import Key, Machine, eventually, read_run, tollgate
 
 MODEL = "house-model"
 WRONG, RIGHT = ("30", "60"), ("2.5", "10.125")
@@ -64,3 +69,37 @@ async def test_a_corrected_price_agrees_with_the_bill(machine: Machine) -> None:
     assert sum(Decimal(line["amount_usd"]) for line in lines) == 0
     bill = await asked(machine, "reconciliations/fetch", provider_type="openai", **days)
     assert [row["is_off"] for row in bill["rows"] if row["model"] == MODEL] == [False]
+
+    total = expected / 1_000_000
+
+    async def analytics_agrees() -> bool:
+        return await shown_by_analytics(machine, key) == total
+
+    await eventually(analytics_agrees)
+    await told_again(machine)
+    assert await shown_by_analytics(machine, key) == total
+    assert Decimal((await machine.summary(key))["total_cost_usd"]) == total
+
+
+async def shown_by_analytics(machine: Machine, key: Key) -> Decimal:
+    """What a key's calls cost by its rollups."""
+    wanted: dict[str, Any] = {"start_time": int(time.time()) - 172_800, "api_key_ids": key.id}
+    answer = await machine.admin.get("/v1/organization/costs", params=wanted)
+    told = json.loads(answer.text, parse_float=Decimal)
+    amounts = [Decimal(one["amount"]["value"]) for bucket in told["data"] for one in bucket["results"]]
+    return sum(amounts, Decimal(0))
+
+
+async def told_again(machine: Machine) -> None:
+    """Have billing and analytics hear everything again, from the first message of each stream."""
+    bus = await connect(machine.run["nats_url"], "story")
+    for row in (consumer_of("billing"), consumer_of("analytics"), consumer_of("analytics", "BILLING")):
+        await bus.jetstream.delete_consumer(row.stream, row.service)
+        await bus.jetstream.add_consumer(row.stream, consumer_config(row))
+
+        async def has_read_all(row: Consumer = row) -> bool:
+            info = await bus.jetstream.consumer_info(row.stream, row.service)
+            return info.num_pending == 0 and info.num_ack_pending == 0
+
+        await eventually(has_read_all)
+    await bus.close()

@@ -17,6 +17,8 @@ from billing.domain.rerating import Tallied, rerated
 from billing.flows.known import Known
 from billing.flows.rerating import Period, PeriodUnclear, RatesChanged
 from common.actors import Actor
+from common.contracts.billing import CallsRerated
+from common.contracts.envelope import Envelope
 from common.contracts.snapshots import ModelSnapshot, PriceSnapshot, TierSnapshot
 from common.pricing import Price, cost
 from common.usage import TOKEN_BUCKETS
@@ -287,3 +289,24 @@ async def test_admins_alone_rerate_over_http(service: Any) -> None:
         body = {"first_day": day, "last_day": day}
         assert (await service.client.post(path, json=body, headers=admin)).status_code == 422
     assert (await service.get(path))["items"] == []
+
+
+async def test_what_changed_of_each_call_is_told_once(
+    journeys: Any, usage_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.flows.messages.MOST_RERATED", 2)
+    await calls_of_october(journeys, usage_event)
+    stood = "SELECT request_id, cost, operator_cost FROM charges ORDER BY request_id"
+    before = await journeys.pool.fetch(stood)
+    shown = await journeys.billing.rerating.show(OCTOBER)
+    for _ in range(2):
+        await journeys.billing.rerating.book(Actor("root"), OCTOBER, shown.id)
+    after = await journeys.pool.fetch(stood)
+    bodies = [row["body"] for row in await journeys.pool.fetch("SELECT body FROM outbox ORDER BY id")]
+    events = [Envelope[CallsRerated].model_validate_json(body) for body in bodies if b"billing.rerated" in body]
+    assert len({event.id for event in events}) == len(events) == 3
+    assert {event.data.rerating_id for event in events} == {shown.id}
+    told = {one.request_id: one.cost_change_usd.usd for event in events for one in event.data.calls}
+    changed = {a["request_id"]: a["cost"] - b["cost"] for a, b in zip(after, before, strict=True)}
+    assert told == {request: change for request, change in changed.items() if change}
+    assert sum(told.values()) == shown.total.after - shown.total.before

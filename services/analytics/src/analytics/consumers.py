@@ -1,4 +1,4 @@
-"""What analytics hears: usage events in batches."""
+"""What analytics hears: usage events, and what re-ratings changed of calls, in batches."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import re
 from collections.abc import Sequence
 
 from common.bus.consume import Handle, Received
+from common.contracts.billing import CallsRerated
 from common.contracts.envelope import Envelope, read_event
 from common.contracts.usage import UsageRecorded
 
+from analytics.domain.corrections import corrections_of
 from analytics.domain.log import LoggedCall, logged_call
 from analytics.flows import Analytics
 
 _UsageEvent = Envelope[UsageRecorded]
+_RerateEvent = Envelope[CallsRerated]
 
 # Postgres holds no text with a zero byte, and names and errors are other people's text. An escaped backslash before
 # `u0000` makes it ordinary text, which is left alone.
@@ -24,6 +27,16 @@ def usage_handler(analytics: Analytics) -> Handle:
 
     async def handle(batch: Sequence[Received]) -> None:
         await analytics.record_usage([_call(received.body) for received in batch])
+
+    return handle
+
+
+def rerated_handler(analytics: Analytics) -> Handle:
+    """Keeps what `billing.rerated` tells; ValueError for an event that breaks its contract."""
+
+    async def handle(batch: Sequence[Received]) -> None:
+        told = [read_event(_RerateEvent, received.body) for received in batch]
+        await analytics.record_corrections([one for event in told for one in corrections_of(event)])
 
     return handle
 

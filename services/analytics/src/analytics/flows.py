@@ -13,9 +13,10 @@ from common.errors import NotFound, Unprocessable
 from common.postgres.pool import Connection, Pool
 
 from analytics.domain.buckets import BucketResult, Span, Wanted, filled
+from analytics.domain.corrections import Correction, corrected
 from analytics.domain.log import LoggedCall, Position, RequestFilter, last_words
 from analytics.domain.rollups import DayCost, ModelCost, counted, roll
-from analytics.store import ids, partitions, requests, rollups
+from analytics.store import corrections, ids, partitions, requests, rollups
 
 MOST_RESULTS = 50_000
 """Groups that one page of buckets may have in all."""
@@ -44,6 +45,7 @@ class Analytics:
             return
         told = last_words(calls)
         async with self._pool.acquire() as connection, connection.transaction():
+            await corrections.share(connection)
             claimed = await ids.claim(connection, told.values())
             late = [call for call in told.values() if call.is_final and call.request_id not in claimed]
             superseded = await self._supersede(connection, late) if late else {}
@@ -51,7 +53,20 @@ class Analytics:
             if fresh:
                 await requests.insert(connection, fresh, self._clock.now())
                 removed = (counted(call) for call in superseded.values())
-                await rollups.add(connection, roll((counted(call) for call in fresh), removed))
+                added = [counted(call) for call in fresh]
+                places = {call.request_id: key for call, (key, _) in zip(fresh, added, strict=True) if call.is_final}
+                waiting = corrected(await corrections.of(connection, places.keys()), places)
+                await rollups.add(connection, roll([*added, *waiting], removed))
+
+    async def record_corrections(self, told: Sequence[Correction]) -> None:
+        """Let the rollups follow what re-ratings changed of calls: all of it or nothing; what was told before changes
+        nothing, and what comes before its call waits for it."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await corrections.take(connection)
+            if fresh := await corrections.insert(connection, told, self._clock.now()):
+                places = await requests.places(connection, {one.request_id for one in fresh})
+                if differences := roll(corrected(fresh, places)):
+                    await rollups.add(connection, differences)
 
     async def requests(self, wanted: RequestFilter, after: Position | None, limit: int) -> list[LoggedCall]:
         """Calls of the log, those that started last first."""

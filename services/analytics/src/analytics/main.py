@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from common.backbone import open_backbone
 from common.clock import Clock, SystemClock
+from common.contracts.topology import BILLING
 from common.http.app import create_api
 from common.http.serve import serve
 from common.settings import read_or_exit
@@ -15,7 +16,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from analytics.api import costs, organization, requests
-from analytics.consumers import usage_handler
+from analytics.consumers import rerated_handler, usage_handler
 from analytics.flows import Analytics
 from analytics.jobs import JobMetrics, MonthKeeper
 from analytics.settings import AnalyticsSettings
@@ -33,6 +34,7 @@ def create_app(settings: AnalyticsSettings, clock: Clock | None = None) -> FastA
             analytics = Analytics(backbone.pool, clock)
             app.state.analytics = analytics
             backbone.consume_usage(usage_handler(analytics))
+            backbone.consume(BILLING.name, rerated_handler(analytics))
             await backbone.start(app)
             backbone.tasks.start("months", MonthKeeper(analytics, metrics).run())
             yield

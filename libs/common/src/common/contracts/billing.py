@@ -1,4 +1,5 @@
-"""Events about money: thresholds of budgets that were reached, providers' bills that were held against the ledger."""
+"""Events about money: thresholds of budgets that were reached, providers' bills that were held against the ledger, calls
+that were priced again."""
 
 from __future__ import annotations
 
@@ -12,6 +13,10 @@ from common.money import Money
 
 BUDGET_THRESHOLD_REACHED = type_of("billing.budget.threshold")
 BILL_RECONCILED = type_of("billing.reconciled")
+CALLS_RERATED = type_of("billing.rerated")
+
+MOST_RERATED = 200
+"""Calls that one event tells of: well below what a message may hold."""
 
 
 class BudgetThresholdReached(Contract):
@@ -58,3 +63,24 @@ class BillReconciled(Contract):
     """How many days of models differ."""
     is_accepted: bool
     """Whether the drift was booked as a correction."""
+
+
+class CallRerated(Contract):
+    """By how much a call costs more than before (negative: less)."""
+
+    request_id: str
+    """The call."""
+    cost_change_usd: Money
+    """US dollars that its caller owes beyond what stood booked."""
+    operator_cost_change_usd: Money
+    """US dollars that the operator bears beyond what stood booked."""
+
+
+class CallsRerated(Contract):
+    """Calls of the past were priced again, and the difference booked as corrections. A re-rating of many calls is told in
+    several events; each of its calls stands in one of them."""
+
+    rerating_id: str
+    """The re-rating."""
+    calls: tuple[CallRerated, ...] = Field(min_length=1, max_length=MOST_RERATED)
+    """The calls that changed."""

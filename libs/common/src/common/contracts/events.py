@@ -13,9 +13,12 @@ from typing import Any, cast
 from common.contracts.billing import (
     BILL_RECONCILED,
     BUDGET_THRESHOLD_REACHED,
+    CALLS_RERATED,
     BillReconciled,
     BudgetThresholdReached,
+    CallsRerated,
 )
+from common.contracts.billing_examples import RECONCILED, RERATED, THRESHOLD
 from common.contracts.changes import (
     AUDIT_RECORDED,
     CATALOG_MODEL_REMOVED,
@@ -244,16 +247,7 @@ def _threshold() -> dict[str, Any]:
         "/billing",
         BUDGET_THRESHOLD_REACHED,
         "2026-11-21T08:39:12.004Z",
-        {
-            "budget_id": "0199f3a2-7f1d-7c43-9d10-5a6b7c8d9e0f",
-            "owner_user_id": _USER,
-            "scope": f"user:{_USER}",
-            "period": "2026-W47@Europe/Berlin",
-            "mode": "hard",
-            "percent": 80,
-            "limit_usd": "25",
-            "spent_usd": "20.0004",
-        },
+        dict(THRESHOLD),
     )
 
 
@@ -263,18 +257,17 @@ def _reconciled() -> dict[str, Any]:
         "/billing",
         BILL_RECONCILED,
         "2026-11-21T08:40:31.118Z",
-        {
-            "reconciliation_id": "0199f3c2-3e5e-7b1f-9a0b-1c2d3e4f5061",
-            "provider_type": "openai",
-            "first_day": "2026-10-01",
-            "last_day": "2026-10-31",
-            "billed_usd": "1014.27",
-            "booked_usd": "1002.113",
-            "drift_usd": "12.157",
-            "is_alarming": True,
-            "rows_off": 3,
-            "is_accepted": False,
-        },
+        dict(RECONCILED),
+    )
+
+
+def _rerated() -> dict[str, Any]:
+    return _told(
+        "5c3b2f0e-90c1-5a8e-8a53-6f1e2d3c4b5a",
+        "/billing",
+        CALLS_RERATED,
+        "2026-11-21T08:43:10.5Z",
+        dict(RERATED),
     )
 
 
@@ -345,6 +338,7 @@ EVENTS = (
         _one(_threshold()),
     ),
     Event(BILL_RECONCILED, BillReconciled, BILLING, "billing.reconciled", "billing", _one(_reconciled())),
+    Event(CALLS_RERATED, CallsRerated, BILLING, "billing.rerated", "billing", _one(_rerated())),
     Event(
         CATALOG_MODEL_UPSERTED,
         CatalogModelChanged,

@@ -105,7 +105,9 @@ CONTENT = Stream(
     may_purge=True,
     holds="prompt and answer of calls that keep them; deletable",
 )
-BILLING = Stream("BILLING", ("billing.>",), "billing", holds="money: charges, thresholds of budgets, reconciliations")
+BILLING = Stream(
+    "BILLING", ("billing.>",), "billing", holds="money: thresholds of budgets, reconciliations, re-ratings"
+)
 KEYS = Stream(
     "KEYS",
     ("keys.>", "credentials.>"),
@@ -149,6 +151,7 @@ CONSUMERS = (
     Consumer("keyvault", "USAGE", ("usage.recorded.>",)),
     Consumer("catalog-sync", "USAGE", ("usage.recorded.>", "usage.rejected.model_not_found")),
     Consumer("keyvault", "AUDIT", ("audit.recorded.>",), batch=200),
+    Consumer("analytics", "BILLING", ("billing.rerated",), batch=10),
 )
 
 

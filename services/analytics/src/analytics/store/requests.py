@@ -16,6 +16,7 @@ from common.postgres.pool import Connection
 from common.usage import TOKEN_BUCKETS
 
 from analytics.domain.log import LoggedCall, Position, RequestFilter
+from analytics.domain.rollups import RollupKey
 
 _SAME = UsageRecorded.model_fields.keys() - {"usage", "raw_usage", "cost_usd", "operator_cost_usd", "started_at"}
 """The members of an event whose column bears their name and holds them as they are."""
@@ -68,6 +69,18 @@ async def remove(connection: Connection, rows: Mapping[str, datetime]) -> list[L
         list(rows.values()),
     )
     return [_logged(row) for row in removed]
+
+
+async def places(connection: Connection, request_ids: Collection[str]) -> dict[str, RollupKey]:
+    """The rollups that calls count in whose final is in the log, by request."""
+    rows = await connection.fetch(
+        "SELECT r.request_id, date_trunc('hour', r.started_at, 'UTC') AS hour, r.api_key_id, r.user_id, r.team_id,"
+        " r.provider_type, r.model, r.source, r.operation"
+        " FROM request_ids AS kept JOIN requests AS r USING (request_id, started_at)"
+        " WHERE kept.request_id = ANY($1::text[]) AND kept.kind = 'final'",
+        list(request_ids),
+    )
+    return {row["request_id"]: RollupKey(**{name: row[name] for name in RollupKey._fields}) for row in rows}
 
 
 async def newest(connection: Connection, wanted: RequestFilter, after: Position | None, limit: int) -> list[LoggedCall]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 from common.contracts.billing import (
     BILL_RECONCILED,
     BUDGET_THRESHOLD_REACHED,
+    CALLS_RERATED,
+    MOST_RERATED,
     BillReconciled,
     BudgetThresholdReached,
+    CallRerated,
+    CallsRerated,
 )
 from common.contracts.topology import BUDGETS_BUCKET
 from common.ids import derived_id
@@ -18,6 +23,7 @@ from common.postgres import audit
 from common.postgres.outbox import Message, event, removal, snapshot
 
 from billing.domain.budgets import Budget
+from billing.domain.charges import Change
 from billing.store.reconciliations import Reconciliation
 from billing.store.totals import Total
 
@@ -70,3 +76,23 @@ def reconciled(found: Reconciliation, at: datetime) -> Message:
     )
     event_id = derived_id("reconciled", found.id, "accepted" if is_accepted else "uploaded")
     return event("billing.reconciled", BILL_RECONCILED, event_id, at, SOURCE, told)
+
+
+def rerated(rerating_id: str, changes: Sequence[Change], at: datetime) -> list[Message]:
+    """Calls were priced again: what changed of each, a bounded number of calls an event."""
+    calls = [
+        CallRerated(
+            request_id=after.request_id,
+            cost_change_usd=Money(after.cost) - Money(before.cost),
+            operator_cost_change_usd=Money(after.operator_cost) - Money(before.operator_cost),
+        )
+        for before, after in changes
+        if before is not None
+    ]
+    told: list[Message] = []
+    for start in range(0, len(calls), MOST_RERATED):
+        some = tuple(calls[start : start + MOST_RERATED])
+        event_id = derived_id("rerated", rerating_id, some[0].request_id)
+        content = CallsRerated(rerating_id=rerating_id, calls=some)
+        told.append(event("billing.rerated", CALLS_RERATED, event_id, at, SOURCE, content))
+    return told

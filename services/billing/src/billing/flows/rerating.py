@@ -113,6 +113,7 @@ class Rerating:
                     await charges.replace(connection, [after for _, after in changes], now)
                     await reratings.mark(connection, held.keys(), rerating_id)
                     await changing.take(connection, changes)
+                    await outbox.add(connection, messages.rerated(rerating_id, changes, now))
             changed = await changing.write(connection, now, tells=True)
             shown = _shown(tallied)
             booked = Booked(
