@@ -51,9 +51,13 @@ class Bills:
         }
 
     def set_rates(self, rates: Rates) -> None:
-        """Bill a model at these rates; past the bound none are taken."""
-        if len(self._rates) < MOST_RATES or (rates.provider, rates.model) in self._rates:
-            self._rates[rates.provider, rates.model] = rates
+        """Bill a model at these rates. Raises Refusal for those that are none, or too many."""
+        given = (rates.input, rates.output, rates.cached or Decimal(0))
+        if not all(rate.is_finite() and rate >= 0 for rate in given):
+            raise Refusal(400, "a rate is an amount of US dollars per million tokens")
+        if len(self._rates) >= MOST_RATES and (rates.provider, rates.model) not in self._rates:
+            raise Refusal(400, f"there are rates of {MOST_RATES} models already")
+        self._rates[rates.provider, rates.model] = rates
 
     def find(self, method: str, path: str, query: bytes) -> bytes | None:
         """The body of a report; None when the path is no report's. Raises Refusal for a query that makes no sense."""

@@ -7,7 +7,7 @@ asked alone, so that the same request gets the same answer. `BesideChat` is a pr
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,11 +17,15 @@ import msgspec
 from simulator.answers import Answer
 from simulator.faults import Directives
 from simulator.prompts import Prompt
-from simulator.refusals import Refusal
+from simulator.refusals import Refusal, as_described
 from simulator.streams import StreamScript
 from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
 
 BYTES_A_TOKEN = 4
+MOST_NUMBERS = 4_000_000
+"""Of one answer's vectors, however many there are."""
+MOST_RANKED = 10_000
+MOST_PICTURES = 128
 PIXEL = (
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\x0f\4\0\t\xfb"
     b"\3\xfd\xfb^k+\0\0\0\0IEND\xaeB`\x82"
@@ -59,7 +63,8 @@ class BesideChat:
         return self._wire.key(headers)
 
     def prompt(self, body: bytes) -> Prompt:
-        return self._operation.read(self.provider, self._model, body)
+        with as_described():
+            return self._operation.read(self.provider, self._model, body)
 
     def missing(self, model: str) -> Refusal:
         return self._wire.missing(model)
@@ -110,6 +115,40 @@ def asked(provider: str, model: Any, texts: list[str], what: dict[str, Any], tok
         choices=0,
         asked=what,
     )
+
+
+def count_in(told: Mapping[str, Any], name: str, usual: int, most: int) -> int:
+    """A member that counts something: from 1 to a most, or as usual where it is not given. Raises Refusal."""
+    found = usual if told.get(name) is None else told[name]
+    if type(found) is not int or not 1 <= found <= most:
+        raise Refusal(400, f"{name} must be a number from 1 to {most}", kind="invalid_request_error", param=name)
+    return found
+
+
+def vectors_asked(
+    provider: str, model: Any, texts: list[str], told: Mapping[str, Any], name: str, usual: int
+) -> Prompt:
+    """The prompt of embeddings of some texts, whose length the request names so. Raises Refusal."""
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise Refusal(400, "there must be texts to embed", kind="invalid_request_error")
+    size = count_in(told, name, usual, MOST_NUMBERS // len(texts))
+    return asked(provider, model, texts, {"texts": texts, "size": size})
+
+
+def ranking_asked(provider: str, model: Any, texts: list[str], query: Any, told: dict[str, Any]) -> Prompt:
+    """The prompt of a ranking of some texts. Raises Refusal."""
+    if not texts or not isinstance(query, str) or not all(isinstance(text, str) for text in texts):
+        raise Refusal(400, "there must be a query, and texts to rank", kind="invalid_request_error")
+    most = count_in(told, "top_n", len(texts), MOST_RANKED)
+    return asked(provider, model, [*texts, query], {"texts": texts, "query": query, "most": most})
+
+
+def ranked(answer: Answer) -> list[dict[str, Any]]:
+    """Documents by how many of the query's words they have, best first."""
+    words = set(answer.asked["query"].lower().split())
+    scores = [len(words & set(text.lower().split())) / (len(words) or 1) for text in answer.asked["texts"]]
+    order = sorted(range(len(scores)), key=lambda at: (-scores[at], at))
+    return [{"index": at, "relevance_score": scores[at]} for at in order[: answer.asked["most"]]]
 
 
 def tokens_of(text: str) -> int:

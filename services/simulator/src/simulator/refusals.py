@@ -6,6 +6,9 @@ provider would send.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Refusal(Exception):
     """Why a call fails: the HTTP status and what the provider says of it.
@@ -31,3 +34,12 @@ class Refusal(Exception):
         self.code = code
         self.param = param
         self.retry_after = retry_after
+
+
+@contextmanager
+def as_described() -> Iterator[None]:
+    """While inside, a request that is not as its API describes it is refused, as a provider would; never a crash."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Refusal(400, "The request is not as the API describes it.", kind="invalid_request_error") from error

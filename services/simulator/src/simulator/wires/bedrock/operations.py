@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from simulator.answers import Answer
-from simulator.operations import Operation, asked, members_of, vector_of
+from simulator.operations import Operation, members_of, vector_of, vectors_asked
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 
@@ -15,20 +15,18 @@ _SIZE = 1024
 def _invoke(provider: str, model: str, body: bytes) -> Prompt:
     told = members_of(body)
     if "inputText" in told:
-        return asked(
-            provider, model, [told["inputText"]], {"texts": [told["inputText"]], "size": told.get("dimensions")}
-        )
+        return vectors_asked(provider, model, [told["inputText"]], told, "dimensions", _SIZE)
     if "texts" in told and told.get("input_type"):
-        return asked(provider, model, told["texts"], {"texts": told["texts"], "size": told.get("output_dimension")})
+        return vectors_asked(provider, model, told["texts"], told, "output_dimension", _SIZE)
     params = told.get("singleEmbeddingParams") or {}
     text = (params.get("text") or {}).get("value")
     if not text:
         raise Refusal(400, "Malformed input request, please reformat your input and try again.")
-    return asked(provider, model, [text], {"texts": [text], "size": params.get("embeddingDimension")})
+    return vectors_asked(provider, model, [text], params, "embeddingDimension", _SIZE)
 
 
 def _write_invoke(answer: Answer, model: str) -> bytes:
-    vectors = [vector_of(text, answer.asked["size"] or _SIZE) for text in answer.asked["texts"]]
+    vectors = [vector_of(text, answer.asked["size"]) for text in answer.asked["texts"]]
     if "titan" in model:
         return msgspec.json.encode({"embedding": vectors[0], "inputTextTokenCount": answer.prompt_tokens})
     if "cohere" in model:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import msgspec
 
 from simulator.answers import Answer
-from simulator.operations import Operation, asked, members_of, vector_of
+from simulator.operations import Operation, members_of, ranked, ranking_asked, vector_of, vectors_asked
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 
@@ -21,7 +21,7 @@ def _embed(provider: str, _model: str, body: bytes) -> Prompt:
     texts = told.get("texts") or []
     if not texts or not told.get("input_type"):
         raise Refusal(400, "invalid request: valid input_type and texts must be provided")
-    return asked(provider, told.get("model"), texts, {"texts": texts, "size": told.get("output_dimension") or _SIZE})
+    return vectors_asked(provider, told.get("model"), texts, told, "output_dimension", _SIZE)
 
 
 def _write_embed(answer: Answer, _model: str) -> bytes:
@@ -42,20 +42,15 @@ def _rerank(provider: str, _model: str, body: bytes) -> Prompt:
     texts, query = told.get("documents") or [], told.get("query") or ""
     if not texts or not query:
         raise Refusal(400, "invalid request: query and documents must be provided")
-    what = {"texts": texts, "query": query, "most": told.get("top_n") or len(texts)}
-    return asked(provider, told.get("model"), [*texts, query], what)
+    return ranking_asked(provider, told.get("model"), texts, query, told)
 
 
 def _write_rerank(answer: Answer, _model: str) -> bytes:
-    """Documents by how many of the query's words they have, best first."""
-    words, texts = set(answer.asked["query"].lower().split()), answer.asked["texts"]
-    scores = [len(words & set(text.lower().split())) / len(words) for text in texts]
-    order = sorted(range(len(texts)), key=lambda at: (-scores[at], at))[: answer.asked["most"]]
-    billed = {"search_units": -(-len(texts) // _DOCUMENTS_A_SEARCH)}
+    billed = {"search_units": -(-len(answer.asked["texts"]) // _DOCUMENTS_A_SEARCH)}
     return msgspec.json.encode(
         {
             "id": answer.digest,
-            "results": [{"index": at, "relevance_score": scores[at]} for at in order],
+            "results": ranked(answer),
             "meta": {"api_version": {"version": "2"}, "billed_units": billed},
         }
     )

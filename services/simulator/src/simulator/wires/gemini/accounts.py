@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from simulator.refusals import Refusal
+from simulator.refusals import Refusal, as_described
 from simulator.wires import Wire
 from simulator.wires.gemini.wire import GeminiWire
 
@@ -47,13 +47,13 @@ class TokenSpeaker:
         if method != "POST" or form.get("grant_type") != _GRANT:
             raise Refusal(400, "the grant type is not known here", kind="unsupported_grant_type")
         head, claims = _parts(form.get("assertion", ""))
-        lasts = claims.get("exp", 0) - claims.get("iat", 0)
+        with as_described():
+            lasts, account = claims["exp"] - claims["iat"], str(claims["iss"])
         if head.get("alg") != "RS256" or claims.get("aud") != _ADDRESS or not 0 < lasts <= 3600:
             raise Refusal(400, "the assertion is not good", kind="invalid_grant")
-        if str(claims.get("iss")).startswith("refused"):
+        if account.startswith("refused"):
             raise Refusal(400, "the account is not known", kind="invalid_grant")
-        token = f"sim-{claims['iss']}"
-        return msgspec.json.encode({"access_token": token, "expires_in": lasts, "token_type": "Bearer"})
+        return msgspec.json.encode({"access_token": f"sim-{account}", "expires_in": lasts, "token_type": "Bearer"})
 
 
 def _parts(assertion: str) -> list[dict[str, Any]]:

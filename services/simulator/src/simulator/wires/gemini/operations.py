@@ -15,7 +15,17 @@ from typing import Any
 import msgspec
 
 from simulator.answers import Answer
-from simulator.operations import PIXEL, Operation, asked, members_of, tokens_of, vector_of
+from simulator.operations import (
+    MOST_PICTURES,
+    PIXEL,
+    Operation,
+    asked,
+    count_in,
+    members_of,
+    tokens_of,
+    vector_of,
+    vectors_asked,
+)
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 
@@ -41,7 +51,7 @@ def _embed_one(provider: str, model: str, body: bytes) -> Prompt:
 
 
 def _vectors(provider: str, model: str, texts: list[str], settings: Mapping[str, Any]) -> Prompt:
-    return asked(provider, model, texts, {"texts": texts, "size": settings.get("outputDimensionality") or _SIZE})
+    return vectors_asked(provider, model, texts, settings, "outputDimensionality", _SIZE)
 
 
 def _write_embed(answer: Answer, _model: str) -> bytes:
@@ -63,7 +73,9 @@ def _predict(provider: str, model: str, body: bytes) -> Prompt:
     told = members_of(body)
     instances, parameters = told.get("instances") or [{}], told.get("parameters") or {}
     if "prompt" in instances[0]:
-        return asked(provider, model, [instances[0]["prompt"]], {"count": parameters.get("sampleCount") or 1})
+        return asked(
+            provider, model, [instances[0]["prompt"]], {"count": count_in(parameters, "sampleCount", 1, MOST_PICTURES)}
+        )
     if not all("content" in one for one in instances):
         raise Refusal(400, "Invalid instances: each needs a content or a prompt.")
     return _vectors(provider, model, [one["content"] for one in instances], parameters)

@@ -13,13 +13,26 @@ import msgspec
 
 from simulator.answers import Answer
 from simulator.faults import Directives
-from simulator.operations import PIXEL, Operation, asked, members_of, tokens_of, vector_of
+from simulator.operations import (
+    MOST_NUMBERS,
+    MOST_PICTURES,
+    PIXEL,
+    Operation,
+    asked,
+    count_in,
+    members_of,
+    ranked,
+    ranking_asked,
+    tokens_of,
+    vector_of,
+)
 from simulator.prompts import Prompt
 from simulator.refusals import Refusal
 from simulator.streams import StreamScript
 
 _SIZE = 1536
 _IMAGE_TOKENS = 272
+_MOST_PARTIAL = 3
 _PARTIAL_TOKENS = 100
 _BYTES_A_SECOND = 16_000
 _FIELD = re.compile(rb'name="(?P<name>[^"]*)"')
@@ -45,7 +58,8 @@ def _embeddings(provider: str, _model: str, body: bytes) -> Prompt:
     inputs: list[Any] = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
     texts = [one if isinstance(one, str) else msgspec.json.encode(one).decode() for one in inputs]
     tokens = sum([tokens_of(one) if isinstance(one, str) else len(one) for one in inputs])
-    what = {"texts": texts, "size": told.get("dimensions") or _SIZE, "format": told.get("encoding_format")}
+    size = count_in(told, "dimensions", _SIZE, MOST_NUMBERS // len(texts))
+    what = {"texts": texts, "size": size, "format": told.get("encoding_format")}
     return asked(provider, told.get("model"), texts, what, tokens)
 
 
@@ -87,16 +101,7 @@ def _write_moderations(answer: Answer, model: str) -> bytes:
 def _rerank(provider: str, _model: str, body: bytes) -> Prompt:
     told = members_of(body)
     texts = [one if isinstance(one, str) else str(one.get("text")) for one in told.get("documents") or ()]
-    what = {"texts": texts, "query": told.get("query") or "", "most": told.get("top_n") or len(texts)}
-    return asked(provider, told.get("model"), [*texts, str(what["query"])], what)
-
-
-def ranked(answer: Answer) -> list[dict[str, Any]]:
-    """Documents by how many of the query's words they have, best first."""
-    words = set(answer.asked["query"].lower().split())
-    scores = [len(words & set(text.lower().split())) / (len(words) or 1) for text in answer.asked["texts"]]
-    order = sorted(range(len(scores)), key=lambda at: (-scores[at], at))
-    return [{"index": at, "relevance_score": scores[at]} for at in order[: answer.asked["most"]]]
+    return ranking_asked(provider, told.get("model"), texts, told.get("query"), told)
 
 
 def _write_rerank(answer: Answer, model: str) -> bytes:
@@ -108,7 +113,9 @@ def _write_rerank(answer: Answer, model: str) -> bytes:
 def _images(provider: str, _model: str, body: bytes) -> Prompt:
     told = members_of(body)
     words = str(told.get("prompt") or "")
-    what = {"count": told.get("n") or 1, "partial": told.get("partial_images") or 0}
+    what = {"count": count_in(told, "n", 1, MOST_PICTURES), "partial": 0}
+    if told.get("partial_images"):
+        what["partial"] = count_in(told, "partial_images", 0, _MOST_PARTIAL)
     prompt = asked(provider, told.get("model") or "dall-e-2", [words], what)
     return msgspec.structs.replace(prompt, is_streamed=told.get("stream") is True)
 
@@ -156,7 +163,8 @@ def _named(told: dict[str, Any]) -> bytes:
 
 def _speech(provider: str, _model: str, body: bytes) -> Prompt:
     told = members_of(body)
-    return asked(provider, told.get("model"), [str(told.get("input") or "")], {"text": told.get("input") or ""})
+    text = str(told.get("input") or "")
+    return asked(provider, told.get("model"), [text], {"text": text})
 
 
 def _write_speech(answer: Answer, _model: str) -> bytes:
@@ -216,7 +224,8 @@ def _stream_transcriptions(answer: Answer, _model: str, directives: Directives) 
 def _seconds(sound: bytes) -> int:
     """What a WAV file says of itself, begun seconds counted; of any other, one for every 16,000 bytes."""
     is_wav = sound[:4] == b"RIFF" and len(sound) >= 44
-    return -(-len(sound) // (struct.unpack_from("<I", sound, 28)[0] if is_wav else _BYTES_A_SECOND))
+    rate = struct.unpack_from("<I", sound, 28)[0] if is_wav else 0
+    return -(-len(sound) // (rate or _BYTES_A_SECOND))
 
 
 def _fields(body: bytes) -> dict[str, bytes]:

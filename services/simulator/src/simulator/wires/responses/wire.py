@@ -9,7 +9,7 @@ import msgspec
 from simulator.answers import Answer
 from simulator.faults import Directives
 from simulator.prompts import Prompt
-from simulator.refusals import Refusal
+from simulator.refusals import Refusal, as_described
 from simulator.streams import StreamScript
 from simulator.turns import Turn
 from simulator.wires import EVENT_STREAM, JSON, Headers, Wire
@@ -43,7 +43,8 @@ class ResponsesWire:
 
     def prompt(self, body: bytes) -> Prompt:
         self._asked = decoded(body)
-        self._heard = heard(self._asked, self._shelf)
+        with as_described():
+            self._heard = heard(self._asked, self._shelf)
         return prompt_in(self._asked, self._heard, self.provider)
 
     def missing(self, model: str) -> Refusal:
@@ -125,5 +126,7 @@ def _listed(item: dict[str, Any], number: int) -> dict[str, Any]:
 def counted(shelf: Shelf, provider: str, sent: bytes) -> bytes:
     """How many input tokens a request has. Raises Refusal."""
     asked = decoded(sent)
-    prompt = prompt_in(asked, heard(asked, shelf), provider)
+    with as_described():
+        told = heard(asked, shelf)
+    prompt = prompt_in(asked, told, provider)
     return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": prompt.prompt_tokens})
