@@ -205,6 +205,23 @@ async def test_a_generated_picture_is_billed_by_its_tokens(house: House) -> None
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "n")
 
 
+async def test_a_picture_in_a_chat_costs_what_a_picture_does_and_is_held_so(house: House) -> None:
+    rates = {"input_tokens": "0.3", "output_tokens": "2.5", "output_image_tokens": "0.00003"}
+    model = await add_model(house, "google", DRAWS, rates)
+    caller = await house.caller(monthly_budget=Money.of("1"))
+    answer = await house.ask(caller, "Draw a map", model=model, modalities=["image"], max_tokens=2000)
+    assert answer.json()["choices"][0]["message"]["images"]
+    [event] = await house.told(caller)
+    assert event.usage.units == {"output_image_tokens": 1290}
+    assert Decimal(str(event.cost_usd)) == event.usage.input_tokens * Decimal("0.3") / 1_000_000 + 1290 * Decimal(
+        "0.00003"
+    )
+    told = answer.json()["usage"]
+    assert told["total_tokens"] == told["prompt_tokens"] + told["completion_tokens"] == event.usage.total_tokens + 1290
+    poor = await house.caller(monthly_budget=Money.of("0.05"))  # 2,000 tokens of a picture are $0.06
+    assert (await house.ask(poor, "Draw", model=model, modalities=["image"], max_tokens=2000)).status_code == 402
+
+
 async def test_predicted_pictures_cost_each(house: House) -> None:
     model = await add_model(house, "vertex", PREDICTS, {"images": "0.04"})
     caller = await house.caller(monthly_budget=Money.of("0.1"))

@@ -51,6 +51,8 @@ _INPUT_BUCKETS = (
     "audio_input_tokens",
 )
 _OUTPUT_BUCKETS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
+_DRAWN = "output_image_tokens"
+"""A unit, and bounded like output: a chat may be answered in pictures."""
 
 Rates = Mapping[str, Decimal]
 """US dollars per million tokens of a bucket, or per one of a unit, by bucket or unit name."""
@@ -68,7 +70,8 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The dearest that a price can be, in whole nano-USD: per million input or output tokens, and per request."""
+    """The dearest that a price can be, in whole nano-USD: per million input or output tokens, those of pictures that are
+    made among the latter, and per request."""
 
     input_nano: int
     output_nano: int
@@ -178,9 +181,15 @@ def _ceiling(price: Price) -> Ceiling:
     every = _every_rates(price)
     return Ceiling(
         input_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _INPUT_BUCKETS)),
-        output_nano=nano_ceiling(max(_rate(rates, bucket) for rates in every for bucket in _OUTPUT_BUCKETS)),
+        output_nano=nano_ceiling(max(_dearest_output(rates) for rates in every)),
         request_nano=nano_ceiling(max(rates.get("request", _ZERO) for rates in every)),
     )
+
+
+def _dearest_output(rates: Rates) -> Decimal:
+    """US dollars for a million output tokens of the dearest kind."""
+    drawn = _EXACT.multiply(rates.get(_DRAWN, _ZERO), _MILLION)
+    return max(drawn, *(_rate(rates, bucket) for bucket in _OUTPUT_BUCKETS))
 
 
 FALLBACK = Price(

@@ -54,12 +54,14 @@ class Usage:
         return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
     def as_openai(self) -> dict[str, Any]:
-        """The `usage` object of OpenAI's chat completions; tokens written to a cache stand there where there are any."""
+        """The `usage` object of OpenAI's chat completions; tokens written to a cache stand there where there are any, and
+        those of pictures are part of the output."""
         written = self.cache_write_5m_tokens + self.cache_write_1h_tokens
+        drawn = self.units.get("output_image_tokens", 0)
         return {
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.total_tokens,
+            "completion_tokens": self.completion_tokens + drawn,
+            "total_tokens": self.total_tokens + drawn,
             "prompt_tokens_details": {
                 "cached_tokens": self.cached_input_tokens,
                 "audio_tokens": self.audio_input_tokens,

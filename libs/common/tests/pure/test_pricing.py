@@ -99,6 +99,14 @@ def test_the_dearest_rate_is_found_wherever_it_stands(where: str, bucket: str) -
     assert upper_bound_nano(price, usage.prompt_tokens, usage.completion_tokens) >= 1000 * NANO
 
 
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_output_in_pictures_costs_no_more_than_the_bound_of_so_many_tokens(said: int, drawn: int) -> None:
+    price = Price("p", {"output_tokens": Decimal("2.5"), "output_image_tokens": Decimal("0.00003")})
+    usage = Usage(output_tokens=said, units={"output_image_tokens": drawn})
+    assert cost(usage, price) * NANO <= upper_bound_nano(price, 0, said + drawn)
+    assert usage.as_openai()["completion_tokens"] == said + drawn
+
+
 @given(PRICES, TOKENS, TOKENS, st.integers(0, 1000), st.integers(0, 1000))
 def test_more_tokens_never_lower_the_bound(
     price: Price, given_in: int, given_out: int, more_in: int, more_out: int

@@ -17,7 +17,7 @@ from common.providers.registry import ProviderRow
 from common.usage import Usage
 
 from gateway.providers.chat import Asked
-from gateway.providers.counting import MOST_PICTURE_TOKENS, count_of
+from gateway.providers.counting import MOST_PICTURE_TOKENS
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer, Members, Outgoing
 from gateway.providers.wires.gemini.failures import failure_of
@@ -132,16 +132,14 @@ def _refused(told: Mapping[str, Any], provider: ProviderRow) -> ProviderFailed:
 
 
 def _used(raw: dict[str, Any] | None, count: int) -> Usage:
-    """Tokens of pictures are units, since they have prices of their own; without details all that was made is such."""
+    """What was used; where the report does not say of what kind the tokens are that were made, they are of pictures."""
     usage = decode_usage(raw) if raw is not None else None
     if raw is None or usage is None:
         return Usage(units={"images": count})
-    details = raw.get("candidatesTokensDetails")
-    named = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
-    counted = sum(count_of(one.get("tokenCount")) or 0 for one in named if one.get("modality") == "IMAGE")
-    pictured = min(counted, usage.output_tokens) if named else usage.output_tokens
-    units = {"images": count, **({"output_image_tokens": pictured} if pictured else {})}
-    return replace(usage, output_tokens=usage.output_tokens - pictured, units=units)
+    units = {"images": count, **usage.units}
+    if not raw.get("candidatesTokensDetails") and usage.output_tokens:
+        return replace(usage, output_tokens=0, units={**units, "output_image_tokens": usage.output_tokens})
+    return replace(usage, units=units)
 
 
 def _shown(usage: Usage) -> dict[str, Any]:
