@@ -126,7 +126,8 @@ async def test_an_outage_and_an_unusable_value_change_nothing(vault_with: Any, s
     ids=["nothing", "an empty list", "another shape", "a refusal under another name", "a key without its text"],
 )
 async def test_a_key_of_which_nothing_is_said_is_not_taken_for_a_removed_one(said: Any) -> None:
-    answered = httpx2.MockTransport(lambda request: httpx2.Response(200, json=said))
+    body = json.dumps(said).encode()
+    answered = httpx2.MockTransport(lambda request: httpx2.Response(200, stream=httpx2.ByteStream(body)))
     place = ShelfPlace("https://aws.example", "eu-central-1", PREFIX, AccessKey("AKIDEXAMPLE", "wJalrXUtnFEMI"))
     async with httpx2.AsyncClient(transport=answered) as client:
         held = await Shelf(client, FixedClock(), place).held(["OPENAI_API_KEY"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import tracemalloc
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,6 +15,7 @@ from common.providers.registry import PROVIDERS
 from common.providers.service_account import TOKEN_URL
 from common.secret import Secret
 from common.testing.clocks import FixedClock
+from common.urls import UrlRules
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from keyvault.probes import ProbeResult, Probes
@@ -36,7 +39,7 @@ async def asked(
         status, content = answers[len(requests)]
         requests.append(request)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return httpx2.Response(status, content=body)
+        return httpx2.Response(status, stream=httpx2.ByteStream(body))
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
         return await Probes(client, FixedClock()).ask(PROVIDERS[provider_type], PLACE, secret), requests
@@ -76,6 +79,22 @@ async def test_a_file_that_is_no_service_account_is_refused_without_asking_anybo
 async def test_a_ready_token_is_shown_as_it_is() -> None:
     result, [trial] = await asked(Secret("ya29.ready"), (200, {"models": []}))
     assert (result.status, trial.headers["authorization"]) == ("ok", "Bearer ya29.ready")
+
+
+async def test_a_compressed_answer_is_not_blown_up() -> None:
+    bomb = gzip.compress(b" " * (64 << 20))
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(bomb))
+
+    async with Probes.client(UrlRules()) as client:
+        client._transport = httpx2.MockTransport(answer)
+        tracemalloc.start()
+        result = await Probes(client, FixedClock()).ask(PROVIDERS["openai"], PLACE, Secret("sk-a-key"))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (result.status, peak < 8 << 20) == ("unreachable", True), peak
 
 
 async def test_an_answer_without_end_lists_nothing() -> None:

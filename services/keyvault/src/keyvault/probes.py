@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from common.clock import Clock
-from common.http.guarded import guarded_client
+from common.http.guarded import guarded_client, read_bounded
 from common.providers.auth import AUTH_SCHEMES, signer_of
 from common.providers.registry import ProviderRow
 from common.providers.service_account import TOKEN_URL, ServiceAccount
@@ -99,12 +99,7 @@ class Probes:
         self, method: str, url: str, headers: dict[str, str], content: bytes | None = None
     ) -> tuple[int, bytes]:
         async with self._client.stream(method, url, headers=headers, content=content) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    raise httpx2.ReadError("the answer is too long")
-            return response.status_code, bytes(body)
+            return response.status_code, await read_bounded(response, _MAX_BODY_BYTES)
 
 
 def _judged(row: ProviderRow, started: float, status: int, body: bytes) -> ProbeResult:

@@ -69,9 +69,27 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
 
 def guarded_client(rules: UrlRules, timeout_seconds: float) -> httpx2.AsyncClient:
-    """A client for URLs that people or sources gave."""
-    transport = GuardedTransport(rules)
-    return httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False, timeout=timeout_seconds)
+    """A client for URLs that people or sources gave. It asks for no compressed answers (`read_bounded`)."""
+    return httpx2.AsyncClient(
+        transport=GuardedTransport(rules),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=timeout_seconds,
+        headers={"accept-encoding": "identity"},
+    )
+
+
+async def read_bounded(response: httpx2.Response, most_bytes: int) -> bytes:
+    """The body of a streamed answer. httpx2.ReadError for a longer one, and for a compressed one, of which a few bytes can
+    become more than there is room for before anybody has counted them."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.ReadError("the answer is compressed, which was not asked for")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most_bytes:
+            raise httpx2.ReadError("the answer is too long")
+    return bytes(body)
 
 
 def _pinned(request: httpx2.Request, target: Target, address: str) -> httpx2.Request:

@@ -21,7 +21,7 @@ import httpx2
 import structlog
 from common.clock import Clock
 from common.errors import Unauthorized, Unavailable
-from common.http.guarded import guarded_client
+from common.http.guarded import guarded_client, read_bounded
 from common.secret import Secret
 from common.urls import ForbiddenUrl, UrlRules
 
@@ -172,7 +172,7 @@ class Issuer:
                 asyncio.timeout(_DEADLINE_SECONDS),
                 self._client.stream(method, url, data=form, headers=shown) as response,
             ):
-                status, body = response.status_code, await _bounded(response)
+                status, body = response.status_code, await read_bounded(response, _MAX_BODY_BYTES)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, ForbiddenUrl, OSError) as error:
             raise _away(f"cannot be reached ({type(error).__name__})") from error
         content = _object(body)
@@ -190,15 +190,6 @@ class Issuer:
 
 def _away(what: str) -> IssuerAway:
     return IssuerAway(f"the identity provider {what}", retry_after_seconds=_RETRY_SECONDS)
-
-
-async def _bounded(response: httpx2.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise httpx2.ReadError("the answer is too long")
-    return bytes(body)
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

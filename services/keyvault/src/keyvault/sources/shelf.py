@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 import structlog
 from common.clock import Clock
-from common.http.guarded import guarded_client
+from common.http.guarded import guarded_client, read_bounded
 from common.providers.auth import check_secret
 from common.providers.sigv4 import AccessKey, signed_headers
 from common.secret import Secret
@@ -94,14 +94,10 @@ class Shelf:
             asyncio.timeout(_DEADLINE_SECONDS),
             self._client.stream("POST", url, content=body, headers=headers) as response,
         ):
-            answered = bytearray()
-            async for chunk in response.aiter_bytes():
-                answered += chunk
-                if len(answered) > _MAX_BODY_BYTES:
-                    raise ValueError("too long")
+            answered = await read_bounded(response, _MAX_BODY_BYTES)
         if response.status_code != 200:
             raise httpx2.HTTPError(f"HTTP {response.status_code}")
-        content = json.loads(bytes(answered))
+        content = json.loads(answered)
         if not isinstance(content, dict):
             raise ValueError("no object")
         return content
