@@ -211,3 +211,10 @@ def test_an_estimate_may_cost_less_than_its_tokens() -> None:
     evidence = replace(SOUND, events=[reaped], lines=lines, calls=calls, counters={"k": Counters(0, 0)}, rebuilt=None)
     assert "was left to the reaper" in str(broken(evidence))
     assert broken(replace(evidence, disturbances=[Disturbance("kill", frozenset({"gateway-a"}), AT, AT + 1)])) == {}
+
+
+def test_a_call_that_was_reaped_may_have_lost_its_room_to_others() -> None:
+    capped = replace(EVENT, operator_cost=COST / 2)
+    told = replace(EVENT, kind="estimated", event_id="f", sequence=2)
+    assert "beyond its bound" in str(broken(replace(SOUND, events=[capped])))
+    assert "beyond its bound" not in str(broken(replace(SOUND, events=[capped, told])))
