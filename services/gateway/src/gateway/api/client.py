@@ -102,26 +102,25 @@ class Client:
         announced = self.headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > max_bytes:
             raise Refusal("request_too_large", str(max_bytes))
+        if self.line.has_come():  # as nearly always
+            return _bounded((await self._receive()).get("body", b""), max_bytes)
         try:
             with _Limit(seconds):
-                message = await self._receive()  # nearly always all of it
-                if not message.get("more_body") and message["type"] == "http.request":
-                    return _bounded(message.get("body", b""), max_bytes)
-                return await self._rest(message, max_bytes)
+                return await self._rest(max_bytes)
         except TimeoutError:
             raise Refusal("invalid_request", f"the body did not arrive within {seconds:g} s") from None
 
-    async def _rest(self, message: MutableMapping[str, Any], max_bytes: int) -> bytes:
+    async def _rest(self, max_bytes: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             pieces.append(_bounded(message.get("body", b""), max_bytes, size))
             size += len(pieces[-1])
             if not message.get("more_body"):
                 return b"".join(pieces)
-            message = await self._receive()
 
     def watch(self, longest_seconds: float) -> _Watch:
         """While inside, a hang-up cancels the current task's work and comes out as ClientGone, unless the work outlives

@@ -1,8 +1,7 @@
 """uvicorn's HTTP/1.1 protocol, with what the hot path needs beside it.
 
-An answer's head and the beginning of its body leave in one system call: uvicorn writes the two apart, and with uvloop
-each write is a call, which costs more than encoding both. Here a head waits for what is written next, at most until the
-end of the loop's turn; everything else goes out at once.
+An answer's head waits for the beginning of its body, as ASGI has it, and both leave in one system call: uvicorn writes
+them apart, and judges each header alone, which costs a short call more than encoding its answer.
 
 A request's head is bounded: neither the parser nor uvicorn would stop taking one that never ends.
 
@@ -13,12 +12,16 @@ that task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-_HEAD = b"HTTP/1.1 "
+from gateway.shapes import Header
+
+_CONTROL = bytes({*range(32), 127} - {ord("\t")})
+_NO_BODY = (204, 304)
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request's line and headers may take; judged after each read, so one read more may pass."""
@@ -28,13 +31,14 @@ LINE = "tollgate.line"
 
 
 class Line:
-    """A client's connection: whether it was cut, and what to call when it is."""
+    """A client's connection: whether it was cut, what to call when it is, and the request that is being answered."""
 
-    __slots__ = ("is_cut", "on_cut")
+    __slots__ = ("is_cut", "on_cut", "request")
 
     def __init__(self) -> None:
         self.is_cut = False
         self.on_cut: Callable[[], None] | None = None
+        self.request: RequestResponseCycle | None = None
 
     def cut(self) -> None:
         """The client has hung up."""
@@ -42,54 +46,103 @@ class Line:
         if self.on_cut is not None:
             self.on_cut()
 
+    def has_come(self) -> bool:
+        """Whether all of the request is here, so that reading it waits for nothing."""
+        return self.request is not None and not self.request.more_body and not self.is_cut
 
-class CorkedTransport:
-    """A transport that holds an answer's head back for its body; everything else is the transport's own."""
 
-    __slots__ = ("_head", "_loop", "_transport", "_write")
+class Exchange:
+    """One request and its answer: runs the application, and frames what it sends."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._write = transport.write
-        self._loop = loop
+    __slots__ = ("_head", "_is_chunked", "_left", "_request")
+
+    def __init__(self, request: RequestResponseCycle) -> None:
+        self._request = request
         self._head = b""
+        self._is_chunked = False
+        self._left = 0
 
-    def write(self, data: bytes) -> None:
-        """Send, together with a head that waits; a head itself waits for what follows."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._write(head + data)
-        elif data.startswith(_HEAD):
-            self._head = data
-            self._loop.call_soon(self.flush)
-        else:
-            self._write(data)
+    async def run(self, app: ASGI3Application) -> None:
+        """Have the request answered; a client that is left without the end of its answer is told by a cut line."""
+        request = self._request
+        try:
+            await app(request.scope, request.receive, self.send)
+        finally:
+            if not request.response_complete and not request.disconnected:
+                request.transport.close()
+            request.on_response = _nothing
 
-    def flush(self) -> None:
-        """Send a head that still waits."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._write(head)
+    async def send(self, message: Any) -> None:
+        """Take a message of ASGI's. Raises RuntimeError for an answer that cannot be framed."""
+        request = self._request
+        if request.flow.write_paused and not request.disconnected:
+            await request.flow.drain()
+        if request.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            request.response_started, request.waiting_for_100_continue = True, False
+            self._head = self._framed(message["status"], [*request.default_headers, *message["headers"]])
+            return
+        body: bytes = message.get("body", b"")
+        is_last = not message.get("more_body", False)
+        head, self._head = self._head, b""
+        request.transport.write(head + (self._chunk(body, is_last) if self._is_chunked else self._part(body, is_last)))
+        if is_last:
+            request.response_complete = True
+            request.message_event.set()  # who waits for the client's next word is told that there is none
+            if not request.keep_alive:
+                request.transport.close()
+            request.on_response()
 
-    def close(self) -> None:
-        """Send what waits, then close."""
-        self.flush()
-        self._transport.close()
+    def _framed(self, status: int, headers: Iterable[Header]) -> bytes:
+        """An answer's head; from now on it is known how its body is framed."""
+        length = None
+        pieces: list[bytes] = []
+        for name, value in headers:
+            pieces += (name, b": ", value, b"\r\n")
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"connection" and b"close" in value.lower():
+                self._request.keep_alive = False
+        lines = b"".join(pieces)
+        if len(lines) - len(lines.translate(None, _CONTROL)) != len(pieces) // 2:  # each line of four ends in two
+            raise RuntimeError("a header with control characters in it")
+        has_body = status not in _NO_BODY and self._request.scope["method"] != "HEAD"
+        self._is_chunked = length is None and has_body
+        self._left = (length or 0) if has_body else 0
+        if self._is_chunked:
+            lines += b"transfer-encoding: chunked\r\n"
+        if not self._request.keep_alive:
+            lines += b"connection: close\r\n"
+        return b"%b%b\r\n" % (STATUS_LINE[status], lines)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    @staticmethod
+    def _chunk(body: bytes, is_last: bool) -> bytes:
+        piece = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return piece + b"0\r\n\r\n" if is_last else piece
+
+    def _part(self, body: bytes, is_last: bool) -> bytes:
+        if self._request.scope["method"] == "HEAD":
+            return b""
+        self._left -= len(body)
+        if self._left < 0 or (is_last and self._left):
+            raise RuntimeError("an answer of another length than it says")
+        return body
+
+
+def _nothing() -> None:
+    """What is called at an answer's end once it has ended."""
 
 
 _NO_HEAD = -1
 
 
 class ClientProtocol(HttpToolsProtocol):
-    """The protocol, on a corked transport, whose requests know their client's line."""
+    """The protocol, whose requests know their client's line."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
-        corked = CorkedTransport(cast(asyncio.Transport, transport), self.loop)
-        super().connection_made(cast(asyncio.Transport, corked))
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvloop's is a transport in all but name
         self._line = Line()
         self._extensions: dict[str, Any] = {LINE: self._line}
         self._head_bytes = _NO_HEAD
@@ -118,3 +171,10 @@ class ClientProtocol(HttpToolsProtocol):
         """The client has hung up."""
         super().connection_lost(exc)
         self._line.cut()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """A request's turn has come: it is answered by a task."""
+        self._line.request = cycle
+        task = self.loop.create_task(Exchange(cycle).run(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
