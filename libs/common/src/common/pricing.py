@@ -8,10 +8,11 @@ A price is a dated row: it holds from `starts_at` until the next row of the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Context, Decimal
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -53,6 +54,8 @@ _INPUT_BUCKETS = (
 _OUTPUT_BUCKETS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
 _DRAWN = "output_image_tokens"
 """A unit, and bounded like output: a chat may be answered in pictures."""
+
+_buckets_of: Callable[[Usage], tuple[int, ...]] = attrgetter(*TOKEN_BUCKETS)
 
 Rates = Mapping[str, Decimal]
 """US dollars per million tokens of a bucket, or per one of a unit, by bucket or unit name."""
@@ -102,8 +105,7 @@ def cost(usage: Usage, price: Price, service_tier: str | None = None) -> Decimal
     """US dollars that this usage costs at this price, exact (no rounding anywhere)."""
     rates = _rates_for(price, usage.prompt_tokens, service_tier)
     total = _ZERO
-    for bucket in TOKEN_BUCKETS:
-        tokens: int = getattr(usage, bucket)
+    for bucket, tokens in zip(TOKEN_BUCKETS, _buckets_of(usage), strict=True):
         if tokens:
             total = _EXACT.fma(tokens, _rate(rates, bucket), total)
     total = _EXACT.divide(total, _MILLION)

@@ -8,15 +8,15 @@ hang on the buckets; clients are shown OpenAI's way of counting, which `as_opena
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 _NO_UNITS: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens by bucket, all ≥ 0, disjoint; `units` counts what is not tokens (images, requests, characters …)."""
 
     input_tokens: int = 0
@@ -27,7 +27,7 @@ class Usage:
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
-    units: Mapping[str, int] = field(default_factory=lambda: _NO_UNITS)
+    units: Mapping[str, int] = _NO_UNITS
     estimated: bool = False
     anomalous: bool = False
     """Whether the provider's report contradicts itself: what cannot be was clamped, so that nothing is negative."""
@@ -91,7 +91,7 @@ class Usage:
         }
 
 
-TOKEN_BUCKETS: tuple[str, ...] = tuple(f.name for f in fields(Usage) if f.name.endswith("_tokens"))
+TOKEN_BUCKETS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name.endswith("_tokens"))
 """The names of the token buckets, in the order of the record."""
 
 NOTHING = Usage()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -129,7 +128,7 @@ def earlier_of(attempt: AttemptLog) -> Earlier:
         http_status=attempt.http_status,
         error=attempt.error,
         latency_ms=attempt.latency_ms,
-        usage=replace(used, units=dict(used.units)) if used is not None else None,
+        usage=msgspec.structs.replace(used, units=dict(used.units)) if used is not None else None,
         cost=plain(attempt.cost),
         operator_cost=plain(attempt.operator_cost),
         is_own=attempt.is_own,
@@ -204,8 +203,8 @@ def encode_usage(call: CallLog, attempts: Sequence[AttemptLog], kind: UsageKind,
             "usage": used,
             "raw_usage": last.raw_usage,
             "price": last.price.as_event,
-            "cost_usd": plain(sum((attempt.cost for attempt in attempts if attempt.is_own == last.is_own), _ZERO)),
-            "operator_cost_usd": plain(sum((attempt.operator_cost for attempt in attempts), _ZERO)),
+            "cost_usd": _total([attempt.cost for attempt in attempts if attempt.is_own == last.is_own]),
+            "operator_cost_usd": _total([attempt.operator_cost for attempt in attempts]),
             "budgets": _budgets(attempts),
             "epoch": call.epoch or None,
             "period": call.period,
@@ -326,6 +325,10 @@ def _budgets(attempts: Sequence[AttemptLog]) -> Sequence[str]:
     if len(attempts) == 1:
         return last.budgets
     return list(dict.fromkeys(name for one in attempts if one.cost or one is last for name in one.budgets))
+
+
+def _total(amounts: Sequence[Decimal]) -> str:
+    return plain(sum(amounts[1:], amounts[0]))
 
 
 def _attempt(attempt: AttemptLog, used: dict[str, Any] | None) -> dict[str, Any]:

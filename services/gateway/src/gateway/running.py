@@ -175,7 +175,7 @@ class Running:
             return self.estimated_usage()
         if self.request.likely is None or used.total_tokens or not self.attempt.price.is_fallback:
             return used
-        return replace(self.request.likely, units=used.units)
+        return msgspec.structs.replace(self.request.likely, units=used.units)
 
     def stream_identity(self) -> Identity:
         """Id, creation and model that all chunks of a stream carry."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from common.usage import Usage
 
 from gateway.providers.counting import count_of, details_in
@@ -49,7 +49,7 @@ def usage_of(response: Mapping[str, Any]) -> tuple[Usage | None, dict[str, Any] 
     if usage is None or not isinstance(raw, dict):
         return None, None
     searches = _searches(response)
-    return (dataclasses.replace(usage, units={"web_search_requests": searches}) if searches else usage), raw
+    return (msgspec.structs.replace(usage, units={"web_search_requests": searches}) if searches else usage), raw
 
 
 def _searches(response: Mapping[str, Any]) -> int:
