@@ -23,7 +23,6 @@ from gateway.upstream.client import Origin
 from hypothesis import given
 from hypothesis import strategies as st
 
-NOTHING: dict[bytes, bytes] = {}
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
@@ -112,10 +111,10 @@ def test_the_cheapest_and_the_fastest_go_first(health: Health, time: Time) -> No
     assert order(plan(deployment("a", usd="3"), deployment("b", usd="2"), strategy="lowest_cost"), health) == ["b", "a"]
     given_plan = plan(deployment("a"), deployment("b"), deployment("new"), strategy="lowest_latency")
     for one, latency in zip(given_plan.deployments, (300.0, 200.0), strict=False):
-        health.began_to_answer(one, time() - latency / 1000, NOTHING.get)
+        health.began_to_answer(one, time() - latency / 1000)
     assert order(given_plan, health) == ["new", "b", "a"]
     for _ in range(20):
-        health.began_to_answer(given_plan.deployments[1], time() - 0.9, NOTHING.get)
+        health.began_to_answer(given_plan.deployments[1], time() - 0.9)
     assert order(given_plan, health) == ["new", "a", "b"]
 
 
@@ -177,7 +176,7 @@ def test_nothing_left_of_a_limit_is_a_rest(
     health: Health, time: Time, headers: dict[bytes, bytes], seconds: float
 ) -> None:
     one = deployment("a")
-    health.began_to_answer(one, time(), headers.get)
+    health.told_limits(one, headers.get)
     assert max(0.0, health.of(one).rests_until - time.seconds) == pytest.approx(seconds)
 
 
@@ -185,7 +184,7 @@ def test_nothing_left_of_a_limit_is_a_rest(
 def test_no_reset_can_break_a_call(reset: bytes) -> None:
     health = Health(Time())
     told = {b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": reset}
-    health.began_to_answer(deployment("a"), 100, told.get)
+    health.told_limits(deployment("a"), told.get)
     assert 0 < health.of(deployment("a")).rests_until - 100 <= 60
 
 

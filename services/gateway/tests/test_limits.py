@@ -111,7 +111,7 @@ async def test_an_abandoned_hold_is_counted_until_it_is_told_and_settled(stack: 
     body = {
         "model": "gpt-4",
         "stream": True,
-        "messages": [{"role": "user", "content": "[[simulate tokens=20 chunk_ms=100]]"}],
+        "messages": [{"role": "user", "content": "[[simulate tokens=40 chunk_ms=100]]"}],
     }
     async with stack.http.stream(
         "POST", "/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEY}"}

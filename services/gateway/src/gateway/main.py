@@ -70,6 +70,7 @@ from gateway.waiting import bring_back, drain_journal
 log = structlog.get_logger()
 
 _SOURCE = "/gateway"
+_CONNECT_SECONDS = 10.0
 _LAST_DRAIN_SECONDS = 5.0
 _GC_THRESHOLD = 100_000  # 64 calls at once are some 20,000 objects, and their coming and going must not set it off
 
@@ -104,7 +105,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
 
     limiter = Limiter(redis, scripts, clock)
     leases = Leases(limiter)
-    publisher = Publisher(bus, USAGE.name)
+    publisher = Publisher(settings.nats_url, "gateway", USAGE.name)
     journal = Journal(settings.journal_dir, settings.journal_max_bytes)
     recorder = Recorder(publisher, limiter, journal)
     health, tokenizers = Health(clock.monotonic), Tokenizers()
@@ -218,7 +219,9 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
         openai_codes=settings.error_codes == "openai",
     )
 
-    await publisher.start()
+    tasks.start("publishing", publisher.line.run())
+    async with asyncio.timeout(_CONNECT_SECONDS):
+        await publisher.line.connected.wait()
     tasks.start("redis", redis.run())
     if cache_redis is not None:
         tasks.start("cache redis", cache_redis.run())

@@ -31,7 +31,7 @@ from gateway.limits.tokenizers import Tokenizers
 from gateway.metering import AttemptLog, NowhereToStore, Recorder, encode_usage
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Outgoing, StreamDecoder
-from gateway.routing.health import Health
+from gateway.routing.health import NOTHING_LEFT, Health
 from gateway.routing.plan import Deployment
 from gateway.routing.tries import Tries
 from gateway.running import Running
@@ -194,7 +194,9 @@ class Pipeline:
             streamed=call.request.streamed,
         )
         call.attempt.http_status = response.status
-        self.health.began_to_answer(deployment, sent_at, response.header)
+        self.health.began_to_answer(deployment, sent_at)
+        if response.has_value(NOTHING_LEFT):
+            self.health.told_limits(deployment, response.header)
         call.served.append((b"x-tollgate-provider", deployment.provider.type.encode()))
         call.served.append((b"x-tollgate-model", deployment.model_name.encode()))
         if deployment.is_simulated:

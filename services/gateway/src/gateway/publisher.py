@@ -1,8 +1,7 @@
 """Publishes events to JetStream and waits for their acknowledgement, many at once.
 
-All publishes of one turn of the loop leave in one write, and all acknowledgements come to one inbox, so waiting for one
-costs a future and no subscription. What is not acknowledged in time is not known to be stored; the caller keeps it
-elsewhere, under the same id.
+All acknowledgements come to one inbox, so waiting for one costs a future and no subscription. What is not acknowledged in
+time is not known to be stored; the caller keeps it elsewhere, under the same id.
 """
 
 from __future__ import annotations
@@ -12,12 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import structlog
-from common.bus.connect import Bus
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
+from common.contracts.privileges import inbox_of
+from common.ids import uuid7
 
-log = structlog.get_logger()
+from gateway.nats_line import NatsAway, NatsLine
 
 _MAX_WAITING = 20_000
 
@@ -36,52 +33,52 @@ _decode_ack = msgspec.json.Decoder(_Ack).decode
 
 
 class Publisher:
-    """One inbox and the publishes that wait on it. `start` before use."""
+    """One inbox and the publishes that wait on it. `line` has to run."""
 
-    def __init__(self, bus: Bus, stream: str) -> None:
-        self._client = bus.client
+    def __init__(self, url: str, name: str, stream: str) -> None:
         self._stream = stream
-        self._inbox = self._client.new_inbox()
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._next = 0
         self._loop = asyncio.get_running_loop()
-
-    async def start(self) -> None:
-        """Listen for acknowledgements."""
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        self.line = NatsLine(url, name, f"{inbox_of(name)}.{uuid7()}", self._on_ack, self._on_lost)
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float) -> int:
         """Publish and wait; the sequence it was stored under. Raises NotStored."""
-        if not self._client.is_connected or len(self._waiting) >= _MAX_WAITING:
-            raise NotStored("not connected")
+        if len(self._waiting) >= _MAX_WAITING:
+            raise NotStored("too many wait")
         self._next += 1
         token = str(self._next)
+        try:
+            self.line.publish(subject, token, headers, body)
+        except NatsAway as error:
+            raise NotStored(str(error)) from error
         stored: asyncio.Future[int] = self._loop.create_future()
         self._waiting[token] = stored
-        timer = self._loop.call_later(timeout_seconds, _give_up, stored)
+        timer = self._loop.call_later(timeout_seconds, _fail, stored, "not acknowledged in time")
         try:
-            await self._client.publish(subject, body, reply=f"{self._inbox}.{token}", headers=dict(headers))
             return await stored
-        except (NatsError, OSError) as error:
-            raise NotStored(type(error).__name__) from error
         finally:
             timer.cancel()
             del self._waiting[token]
 
-    async def _on_ack(self, msg: Msg) -> None:
-        stored = self._waiting.get(msg.subject.rpartition(".")[2])
+    def _on_ack(self, token: str, body: bytes) -> None:
+        stored = self._waiting.get(token)
         if stored is None or stored.done():
             return
         try:
-            ack = _decode_ack(msg.data)
+            ack = _decode_ack(body)
         except ValueError:
             ack = _Ack()
         if ack.stream == self._stream and ack.error is None:
             stored.set_result(ack.seq)
         else:
-            stored.set_exception(NotStored("refused"))
+            _fail(stored, "refused")
+
+    def _on_lost(self) -> None:
+        for stored in self._waiting.values():
+            _fail(stored, "the line broke")
 
 
-def _give_up(stored: asyncio.Future[int]) -> None:
+def _fail(stored: asyncio.Future[int], why: str) -> None:
     if not stored.done():
-        stored.set_exception(NotStored("not acknowledged in time"))
+        stored.set_exception(NotStored(why))

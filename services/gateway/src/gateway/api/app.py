@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 from common.http.app import Check, ready_checks
@@ -35,6 +35,8 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORWARDED = "/organization/"
 """What begins so is no inference."""
 _PREFIXES = ("/openai/v1", "/api/openai/v1", "/v1")
+
+_MOST_PATHS = 1_000
 
 _BARE = frozenset({"/chat/completions", "/models", "/messages", "/messages/count_tokens", "/responses", *OPERATIONS})
 
@@ -134,10 +136,12 @@ class App:
         await self.once.run(client, Asker(f"user:{user_id}"), _what(scope), MAX_BODY_BYTES, work)
 
     async def _inference(self, method: str, inner: str, client: Client) -> None:
-        calls = {"/chat/completions": self.doors.chat, "/messages": self.doors.messages}
-        if inner in calls:
+        if inner == "/chat/completions":
             self._let_in(method, client)
-            await calls[inner](client)
+            await self.doors.chat(client)
+        elif inner == "/messages":
+            self._let_in(method, client)
+            await self.doors.messages(client)
         elif inner in OPERATIONS:
             self._let_in(method, client)
             await self.doors.operate(client, inner)
@@ -218,6 +222,7 @@ _PROBES: Mapping[str, Callable[[App, Client], Awaitable[None]]] = {
 }
 
 
+@lru_cache(_MOST_PATHS)
 def _inner(path: str) -> str | None:
     """What follows the version prefix of an inference path, without a slash at its end; None for other paths."""
     if path.endswith("/") and len(path) > 1:

@@ -12,7 +12,7 @@ that task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn._types import ASGI3Application
@@ -94,22 +94,18 @@ class Exchange:
                 request.transport.close()
             request.on_response()
 
-    def _framed(self, status: int, headers: Iterable[Header]) -> bytes:
+    def _framed(self, status: int, headers: Sequence[Header]) -> bytes:
         """An answer's head; from now on it is known how its body is framed."""
-        length = None
-        pieces: list[bytes] = []
-        for name, value in headers:
-            pieces += (name, b": ", value, b"\r\n")
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection" and b"close" in value.lower():
-                self._request.keep_alive = False
-        lines = b"".join(pieces)
-        if len(lines) - len(lines.translate(None, _CONTROL)) != len(pieces) // 2:  # each line of four ends in two
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if len(lines) - len(lines.translate(None, _CONTROL)) != 2 * len(headers):  # as many as end the lines
             raise RuntimeError("a header with control characters in it")
+        named = dict(headers)
+        length = named.get(b"content-length")
+        if b"close" in named.get(b"connection", b""):
+            self._request.keep_alive = False
         has_body = status not in _NO_BODY and self._request.scope["method"] != "HEAD"
         self._is_chunked = length is None and has_body
-        self._left = (length or 0) if has_body else 0
+        self._left = int(length or 0) if has_body else 0
         if self._is_chunked:
             lines += b"transfer-encoding: chunked\r\n"
         if not self._request.keep_alive:

@@ -27,6 +27,9 @@ _RETRIES_A_SECOND = 0.2
 Header = Callable[[bytes], bytes | None]
 """A header of a provider's answer, by its name in lower case."""
 
+NOTHING_LEFT = b"0"
+"""What a header says that tells that nothing is left of a limit."""
+
 _HEADROOM = (
     (b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
     (b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
@@ -86,14 +89,19 @@ class Health:
         found = self._kept.get(deployment.identity)
         return found.latency_ms if found is not None else None
 
-    def began_to_answer(self, deployment: Deployment, asked_at: float, header: Header) -> None:
+    def began_to_answer(self, deployment: Deployment, asked_at: float) -> None:
         """A deployment accepts a call that it was asked at an instant of the monotonic clock."""
         standing, latency_ms = self.of(deployment), (self.monotonic() - asked_at) * 1000
         old = standing.latency_ms
         standing.latency_ms = latency_ms if old is None else old + _NEW_LATENCY_WEIGHT * (latency_ms - old)
+
+    def told_limits(self, deployment: Deployment, header: Header) -> None:
+        """A deployment's answer may tell that nothing is left of a limit of its provider's."""
         for remaining, reset in _HEADROOM:
-            if header(remaining) == b"0":
-                self._rest(standing, _span(header(reset) if reset else None), "nothing is left of its rate limit")
+            if header(remaining) == NOTHING_LEFT:
+                self._rest(
+                    self.of(deployment), _span(header(reset) if reset else None), "nothing is left of its rate limit"
+                )
 
     def succeeded(self, deployment: Deployment) -> None:
         """A deployment has answered a call."""

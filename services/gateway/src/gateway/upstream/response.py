@@ -86,6 +86,10 @@ class UpstreamResponse:
             return None
         return self._find(name)
 
+    def has_value(self, value: bytes) -> bool:
+        """Whether any header has this value (lower case), written as nearly everybody does: a search, whatever the name."""
+        return b": %b\r\n" % value in self._lowered or b":%b\r\n" % value in self._lowered
+
     async def read(self) -> bytes:
         """What has arrived since the last read, joined; waits if nothing has; b"" at the end. Raises UpstreamError."""
         if self._inflater is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -34,7 +33,7 @@ class StreamDecoder(ChatStream):
         usage = decode_usage(self.raw_usage) if self.raw_usage is not None else None
         if usage is None or self.finished is not None:
             return usage
-        return dataclasses.replace(
+        return msgspec.structs.replace(
             usage, output_tokens=max(usage.output_tokens, self.delivered_tokens()), estimated=True
         )
 
