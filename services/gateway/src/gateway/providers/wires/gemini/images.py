@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -138,8 +137,10 @@ def _used(raw: dict[str, Any] | None, count: int) -> Usage:
         return Usage(units={"images": count})
     units = {"images": count, **usage.units}
     if not raw.get("candidatesTokensDetails") and usage.output_tokens:
-        return replace(usage, output_tokens=0, units={**units, "output_image_tokens": usage.output_tokens})
-    return replace(usage, units=units)
+        return msgspec.structs.replace(
+            usage, output_tokens=0, units={**units, "output_image_tokens": usage.output_tokens}
+        )
+    return msgspec.structs.replace(usage, units=units)
 
 
 def _shown(usage: Usage) -> dict[str, Any]:
