@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from common.contracts.usage import UsageCounts
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
