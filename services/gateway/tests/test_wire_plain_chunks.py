@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -48,6 +49,7 @@ def seen(stream: list[bytes], *, wants_usage: bool, is_read: bool) -> tuple[byte
     with pytest.MonkeyPatch.context() as patch:
         if is_read:
             patch.setattr(PlainChunks, "read", lambda self, data: None)
+            patch.setattr(PlainChunks, "read_run", lambda self, piece: None)
         decoder = StreamDecoder(OPENAI, wants_usage)
         events = b"".join(decoder.feed(piece) for piece in stream) + decoder.finish()
     failure = decoder.failure and decoder.failure.message
@@ -73,6 +75,7 @@ def test_of_a_stream_of_texts_only_the_first_is_read(
         return found
 
     monkeypatch.setattr(PlainChunks, "read", watched)
+    monkeypatch.setattr(PlainChunks, "read_run", lambda self, piece: None)
     decoder = StreamDecoder(OPENAI, wants_usage)
     for at, word in enumerate((b"one", b"two", "drei ß".encode(), b"")):
         told = tail % at if b"%d" in tail else tail
@@ -80,6 +83,34 @@ def test_of_a_stream_of_texts_only_the_first_is_read(
         decoder.feed(b'data: {"id":"c","choices":[' + choice + b"]" + told + b"}\n\n")
     assert known == [False, True, True, True]
     assert (decoder.content_bytes, decoder.pieces) == (12, 3)
+
+
+@given(streams(), st.booleans(), st.lists(st.integers(0, 2_000), max_size=6))
+def test_chunks_that_come_together_mean_what_reading_each_says(
+    stream: list[bytes], wants_usage: bool, cuts: list[int]
+) -> None:
+    whole = b"".join(stream)
+    places = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
+    pieces = [whole[begins:ends] for begins, ends in itertools.pairwise(places)]
+    assert seen(pieces, wants_usage=wants_usage, is_read=False) == seen(pieces, wants_usage=wants_usage, is_read=True)
+
+
+@pytest.mark.parametrize("tail", [b"", b',"usage":null'])
+@pytest.mark.parametrize("wants_usage", [False, True])
+def test_of_a_run_of_texts_none_is_looked_at_alone(
+    tail: bytes, wants_usage: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chunk(word: str) -> bytes:
+        choice = b'{"index":0,"delta":{"content":"' + word.encode() + b'"},"finish_reason":null}'
+        return b'data: {"id":"c","choices":[' + choice + b"]" + tail + b"}\n\n"
+
+    decoder = StreamDecoder(OPENAI, wants_usage)
+    first = decoder.feed(chunk("one"))
+    monkeypatch.setattr(PlainChunks, "read", None)  # nobody is to call it
+    words = ["two", "drei ß", "", "😀"]
+    events = decoder.feed(b"".join(map(chunk, words)) + chunk("cut")[:9])
+    assert events == b"".join(first.replace(b"one", word.encode()) for word in words)
+    assert (decoder.content_bytes, decoder.pieces) == (3 + 3 + 6 + 1, 4)
 
 
 FIRST = b'{"id":"c","choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}'
@@ -98,6 +129,7 @@ PADDED = FIRST[:-1] + b',"obfuscation":"aB3"}'
         (FIRST, FIRST[:-1] + b',"usage":{"prompt_tokens":1,"completion_tokens":2}}'),
         (FIRST, FIRST.replace(b'"one"}', b'"one","tool_calls":[{"index":0,"id":"c"}]}')),
         (FIRST, FIRST.replace(b'"one"}', b'"one"]')),
+        (FIRST, FIRST.replace(b'"one"', b'"one","role":"assistant"')),
         (PADDED, PADDED.replace(b"aB3", b'a","usage":{"prompt_tokens":1,"completion_tokens":2},"b":"c')),
         (PADDED, PADDED.replace(b'"aB3"}', b'"aB3","error":{"message":"no"}}')),
         (PADDED, PADDED.replace(b'"aB3"}', b'"aB3"]')),
@@ -115,4 +147,6 @@ PADDED = FIRST[:-1] + b',"obfuscation":"aB3"}'
 @pytest.mark.parametrize("wants_usage", [False, True])
 def test_what_only_looks_like_a_known_chunk_is_read(first: bytes, later: bytes, wants_usage: bool) -> None:
     stream = [b"data: " + one + b"\n\n" for one in (first, later, first)]
-    assert seen(stream, wants_usage=wants_usage, is_read=False) == seen(stream, wants_usage=wants_usage, is_read=True)
+    for pieces in (stream, [stream[0], b"".join(stream[1:])]):
+        read = seen(pieces, wants_usage=wants_usage, is_read=True)
+        assert seen(pieces, wants_usage=wants_usage, is_read=False) == read

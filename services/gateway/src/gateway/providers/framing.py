@@ -22,6 +22,10 @@ class EventSplitter:
         self._most = most_bytes
         self._rest = b""
 
+    def has_begun(self) -> bool:
+        """Whether a part of an event is here that waits for the rest."""
+        return bool(self._rest)
+
     def feed(self, piece: bytes) -> list[tuple[bytes, bytes]]:
         """The events that are complete with this piece. Raises EventTooLarge."""
         if (

@@ -4,24 +4,40 @@ Nearly every chunk of a stream is such a one, and reading JSON costs more than a
 stream's reader shows here what it has read and what came of it, and a later chunk with the same bytes before and behind a
 text without quotes, escapes or control characters must mean the same. Whatever looks different in any way is not known
 here, and is read.
+
+Chunks that came together are taken together: split where one ends and the next begins, which no JSON holds, they are
+their texts.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+_EVENT, _EVENT_END = b"data: ", b"\n\n"
 _TEXT = b'"content":"'
 _QUOTE = b'"'
 _ESCAPE = b"\\"
 _PADDING = b',"obfuscation":"'  # OpenAI hides the lengths of texts by a padding of random length
 
 
+class Run(NamedTuple):
+    """Known chunks one after the other: the events for the client, how many characters their texts have and how many of
+    them are not empty, and what came behind them."""
+
+    events: bytes
+    characters: int
+    texts: int
+    rest: bytes
+
+
 class PlainChunks:
     """What stands before and behind the text of one stream's chunks, as the provider sends and the client gets them."""
 
-    __slots__ = ("_after", "_before", "_end", "_told_after", "_told_before", "_told_end")
+    __slots__ = ("_after", "_before", "_between", "_end", "_told_after", "_told_before", "_told_end")
 
     def __init__(self) -> None:
         self._before: bytes | None = None
-        self._after = self._end = self._told_before = self._told_after = self._told_end = b""
+        self._after = self._end = self._between = self._told_before = self._told_after = self._told_end = b""
 
     def learn(self, data: bytes, told: bytes, text: str) -> None:
         """Remember a chunk that brought one text and nothing else: its bytes, and the event that was made of it."""
@@ -30,6 +46,25 @@ class PlainChunks:
             return
         self._before, (self._after, self._end) = here[0], _cut(here[1])
         self._told_before, (self._told_after, self._told_end) = there[0], _cut(there[1])
+        self._between = b"" if self._end else b"%b%b%b%b" % (self._after, _EVENT_END, _EVENT, self._before)
+
+    def read_run(self, piece: bytes) -> Run | None:
+        """As many chunks as a piece of the stream begins with; None: not with one that is known, or with others among
+        them, or with padding, whose length tells of nothing."""
+        between, begins = self._between, len(_EVENT) + len(self._before or b"")
+        if not between or not piece.startswith(between[-begins:]):
+            return None
+        ends = piece.rfind(between[:-begins])
+        if ends < begins:
+            return None
+        texts = piece[begins:ends].split(between)
+        said = b" ".join(texts)  # none of them becomes a character by its neighbour
+        size = _plain_size(said)
+        if size < 0 or _QUOTE in said:
+            return None
+        told = self._told_before + (self._told_after + self._told_before).join(texts) + self._told_after
+        behind = ends + len(between) - begins
+        return Run(told, size - len(texts) + 1, len(texts) - texts.count(b""), piece[behind:])
 
     def read(self, data: bytes) -> tuple[bytes, int] | None:
         """The event for the client and how many characters its text has; None: not a chunk that is known."""

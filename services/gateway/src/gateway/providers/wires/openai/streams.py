@@ -95,11 +95,19 @@ class StreamDecoder:
 
     def feed(self, piece: bytes) -> bytes:
         """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""
+        run = None if self.is_done or self._events.has_begun() else self._plain.read_run(piece)
+        told = b""
+        if run is not None:
+            told, piece = run.events, run.rest
+            self.content_bytes += run.characters
+            self.pieces += run.texts
+            if not piece:
+                return told
         try:
-            return self._take(self._events.feed(piece))
+            return told + self._take(self._events.feed(piece))
         except EventTooLarge:
             self.failure = self._broken("sent an event without end")
-            return b""
+            return told
 
     def finish(self) -> bytes:
         """The last events; `failure` is set when the stream ended before the answer did."""
