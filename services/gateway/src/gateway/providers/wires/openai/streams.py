@@ -56,6 +56,9 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_EVENT_END = b"\n\n"
+_FIRST_EVENTS = 4
+"""So many are taken one by one before the rest of a piece may be a run: a stream begins with a role, then texts follow."""
 _BRACKET = ord("[")
 _NULL_USAGES = (b',"usage":null', b', "usage": null')
 
@@ -95,16 +98,25 @@ class StreamDecoder:
 
     def feed(self, piece: bytes) -> bytes:
         """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""
-        run = None if self.is_done or self._events.has_begun() else self._plain.read_run(piece)
         told = b""
-        if run is not None:
-            told, piece = run.events, run.rest
-            self.content_bytes += run.characters
-            self.pieces += run.texts
-            if not piece:
-                return told
         try:
-            return told + self._take(self._events.feed(piece))
+            for _ in range(_FIRST_EVENTS):
+                if self.is_done or self._events.has_begun():
+                    break
+                run = self._plain.read_run(piece)
+                if run is not None:
+                    told, piece = told + run.events, run.rest
+                    self.content_bytes += run.characters
+                    self.pieces += run.texts
+                    break
+                ends = piece.find(_EVENT_END) + len(_EVENT_END)
+                if ends < len(_EVENT_END):
+                    break
+                told += self._take(self._events.feed(piece[:ends]))
+                piece = piece[ends:]
+                if self.failure is not None or not piece:
+                    return told
+            return told + self._take(self._events.feed(piece)) if piece else told
         except EventTooLarge:
             self.failure = self._broken("sent an event without end")
             return told
