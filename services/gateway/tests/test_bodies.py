@@ -205,6 +205,50 @@ async def test_a_report_beyond_all_reason_is_charged_at_most_as_held(
     assert await house.metric("unsettled") == 0
 
 
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/messages": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5},
+    "/v1/responses": {"input": "Hi", "max_output_tokens": 16},
+}
+UNSAYABLE: dict[str, dict[str, Any]] = {
+    "/v1/messages": {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "f"}}]},
+    "/v1/responses": {"role": "assistant", "content": "Hi", "annotations": 1},
+}
+
+
+@pytest.mark.parametrize("door", ASKED)
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+async def test_an_answer_that_cannot_be_said_in_another_dialect_is_a_broken_one(
+    house: House, provider: OwnProvider, door: str, is_streamed: bool
+) -> None:
+    async def play(got: Got, writer: asyncio.StreamWriter) -> None:
+        if is_streamed:
+            odd = {"index": 0, "delta": {"content": "Hi", "annotations": 1}, "logprobs": {"content": [{}]}}
+            calls = {"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": None}}]}}
+            chunks = [
+                b"data: " + json.dumps({"id": "own-1", "choices": [one]}).encode() + b"\n\n" for one in (odd, calls)
+            ]
+            writer.write(STREAM_HEAD + b"".join(map(piece, chunks)) + delta("", "stop") + USAGE + DONE + END)
+        else:
+            writer.write(whole("", choices=[{"index": 0, "message": UNSAYABLE[door], "finish_reason": "stop"}]))
+
+    caller, crashes = await house.caller(), house.output.count("call_crashed")
+    provider.play = play
+    try:
+        body = {"model": "echo", "stream": is_streamed, **ASKED[door]}
+        answer = await house.http.post(door, json=body, headers=caller.headers)
+    finally:
+        provider.play = echo
+    [event] = await house.told(caller)
+    assert house.output.count("call_crashed") == crashes
+    assert await house.open_money(caller) == (0, event.cost_usd.to_nano_ceiling())
+    if not is_streamed:
+        assert (answer.status_code, event.status, event.http_status) == (502, "failed", 502)
+        assert event.error.reason == "provider_error"
+    elif door == "/v1/responses":
+        assert "response.failed" in answer.text
+        assert event.status == "failed"
+
+
 async def test_an_answer_larger_than_allowed_is_broken_off(house: House, provider: OwnProvider) -> None:
     async def play(got: Got, writer: asyncio.StreamWriter) -> None:
         writer.write(whole("x" * (5 * MIB)))

@@ -214,6 +214,7 @@ class Pipeline:
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
         call.body, call.content_type = answer.body, answer.content_type
+        call.told = call.client.said(answer.body)
 
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
@@ -275,7 +276,7 @@ class Pipeline:
         charged = plain(attempt.cost)
         if not call.request.streamed:
             call.served.append((b"x-tollgate-cost-usd", charged.encode()))
-            await client.answer(200, call.body, call.answer_headers(), (b"content-type", call.content_type))
+            await client.answer(200, call.told, call.answer_headers(), (b"content-type", call.content_type))
             return
         last = b"data: [DONE]\n\n"
         if call.request.wants_usage:

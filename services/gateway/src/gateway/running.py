@@ -53,6 +53,8 @@ class Running:
     headers: list[Header]
     began: float
     body: bytes = b""
+    told: bytes = b""
+    """The same in the client's dialect."""
     content_type: bytes = b"application/json"
     wire: Wire | None = None
     deployment: Deployment | None = None

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from gateway.api.protocol import LINE, Line
+from gateway.providers.errors import ProviderFailed
 from gateway.shapes import ErrorAnswer, Header, Refusal, error_event
 
 Scope = MutableMapping[str, Any]
@@ -137,10 +138,12 @@ class Client:
         if self._voice is not None:
             self._voice.relays = is_so
 
+    def said(self, body: bytes) -> bytes:
+        """A whole answer in the client's dialect. Raises ProviderFailed for one that cannot be said in it."""
+        return body if self._voice is None else _spoken(self._voice.whole, body)
+
     async def answer(self, status: int, body: bytes, headers: Sequence[Header] = (), content: Header = _JSON) -> None:
-        """Send a whole answer."""
-        if self._voice is not None and status == 200:
-            body = self._voice.whole(body)
+        """Send a whole answer, already in the client's dialect."""
         await self._answer(status, body, headers, content)
 
     async def fail(self, error: ErrorAnswer) -> None:
@@ -181,9 +184,9 @@ class Client:
         await self._send({"type": "http.response.start", "status": 200, "headers": sent})
 
     def write(self, events: bytes) -> Awaitable[None]:
-        """Send a part of a stream; waits while the client does not keep up."""
+        """Send a part of a stream; waits while the client does not keep up. Raises ProviderFailed as `said`."""
         if self._voice is not None:
-            events = self._voice.events(events)
+            events = _spoken(self._voice.events, events)
         return self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     def comment(self, headers: Sequence[Header] = ()) -> Awaitable[None]:
@@ -198,6 +201,14 @@ class Client:
     async def end_with(self, events: bytes) -> None:
         """Send the last part of a stream, already in the client's dialect."""
         await self._send({"type": "http.response.body", "body": events})
+
+
+def _spoken(say: Callable[[bytes], bytes], given: bytes) -> bytes:
+    """What a provider sent, in another dialect. What passes in its own words is read here first."""
+    try:
+        return say(given)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ProviderFailed("broken", "the provider sent an answer that is not as its API describes it") from error
 
 
 def bearer_of(headers: Mapping[bytes, bytes]) -> bytes:

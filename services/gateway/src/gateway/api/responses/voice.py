@@ -49,7 +49,8 @@ class ResponsesVoice:
         self.relays = False
         self.body: bytes | None = None
         digits = request_id.replace("-", "")
-        self._writer = OutputWriter(digits, custom_tools(asked.members))
+        self._digits, self._custom = digits, custom_tools(asked.members)
+        self._writer = OutputWriter(digits, self._custom)
         self._response = _begun(asked.members, f"resp_{digits}", now(), asked.is_stored and can_keep)
         self._now = now
         self._sequence = 0
@@ -80,6 +81,7 @@ class ResponsesVoice:
         if not self.relays:
             told = msgspec.json.decode(body)
             choice = told["choices"][0]
+            self._writer = OutputWriter(self._digits, self._custom)  # of one that could not be said nothing may be left
             self._name(told)
             self._writer.take(choice["message"], choice.get("logprobs"))
             self._end(choice["finish_reason"], told.get("usage") or {})
