@@ -118,6 +118,19 @@ async def test_a_team_shares_its_answers_and_others_see_none(house: House) -> No
     assert [told_by(await ask(house, caller, words)) for caller in (one, two, other)] == ["miss", "hit", "miss"]
 
 
+async def test_a_response_that_only_its_own_key_can_go_on_from_is_not_shared(house: House) -> None:
+    team, body = f"team-{uuid7()}", {"model": "gpt-4", "input": f"Say hello! {uuid7()}"}
+    one, two = await house.caller(team_id=team), await house.caller(team_id=team)
+    answers = [
+        await house.http.post("/v1/responses", json=body, headers={**caller.headers, "x-tollgate-cache-ttl": "60"})
+        for caller in (one, one, two)
+    ]
+    assert [told_by(answer) for answer in answers] == ["miss", "hit", "miss"]
+    for caller, answer in zip((one, one, two), answers, strict=True):
+        found = await house.http.get(f"/v1/responses/{answer.json()['id']}", headers=caller.headers)
+        assert found.status_code == 200
+
+
 async def test_a_key_without_a_team_has_its_answers_for_itself(house: House) -> None:
     one, two, words = await house.caller(), await house.caller(), f"Say hello! {uuid7()}"
     assert [told_by(await ask(house, caller, words)) for caller in (one, two)] == ["miss", "miss"]

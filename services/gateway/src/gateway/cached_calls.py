@@ -128,11 +128,13 @@ def _seconds_of(call: Running) -> int:
 
 
 def _name(call: Running) -> str:
-    """The same for the same request to the same place by the same team."""
+    """The same for the same request to the same place by the same team; a response is kept for its key alone, since only
+    that key can go on from it."""
     place, key = call.plan.deployments[0], call.terms.key
+    is_shared = key.team_id is not None and call.request.dialect != "responses"
     digest = hashlib.sha256()
     for part in (
-        f"team:{key.team_id}" if key.team_id else f"key:{key.id}",
+        f"team:{key.team_id}" if is_shared else f"key:{key.id}",
         call.client.path,
         place.provider_id,
         place.model_name,
