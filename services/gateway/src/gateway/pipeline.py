@@ -208,8 +208,7 @@ class Pipeline:
         async with response:
             body = await response.body(self.max_answer_bytes)
         created = int(call.log.started_at.timestamp())
-        assert call.wire is not None
-        answer = call.wire.decode_response(body, deployment.provider, created, deployment.model_name)
+        answer = call.spoken.decode_response(body, deployment.provider, created, deployment.model_name)
         attempt = call.attempt
         attempt.usage, attempt.raw_usage = answer.usage, answer.raw_usage
         attempt.finish_reason, attempt.service_tier = answer.finish_reason, answer.service_tier
@@ -219,8 +218,7 @@ class Pipeline:
     async def _relay(self, call: Running, deployment: Deployment, response: UpstreamResponse) -> None:
         """A stream: hand on each chunk as it comes; usage and `[DONE]` are kept for `_complete`."""
         created = int(call.log.started_at.timestamp())
-        assert call.wire is not None
-        decoder = call.decoder = call.wire.decode_stream(
+        decoder = call.decoder = call.spoken.decode_stream(
             deployment.provider, call.request.wants_usage, created, deployment.model_name
         )
         async with response:

@@ -73,6 +73,12 @@ class Running:
         """The attempt that runs, or ran last."""
         return self.attempts[-1]
 
+    @property
+    def spoken(self) -> Wire:
+        """The wire that the attempt is spoken in."""
+        assert self.wire is not None
+        return self.wire
+
     def within(self, usual: Deadlines) -> Deadlines:
         """How long this call's attempts may take: as its alias says, else as usual."""
         timeouts = self.plan.timeouts

@@ -18,8 +18,6 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gateway.shapes import Header
-
 _CONTROL = bytes({*range(32), 127} - {ord("\t")})
 _NO_BODY = (204, 304)
 
@@ -94,7 +92,7 @@ class Exchange:
                 request.transport.close()
             request.on_response()
 
-    def _framed(self, status: int, headers: Sequence[Header]) -> bytes:
+    def _framed(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """An answer's head; from now on it is known how its body is framed."""
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
         if len(lines) - len(lines.translate(None, _CONTROL)) != 2 * len(headers):  # as many as end the lines

@@ -99,27 +99,17 @@ class StreamDecoder:
     def feed(self, piece: bytes) -> bytes:
         """Events for the client. Where the stream breaks or holds an error, those before it; `failure` then says so."""
         told = b""
-        try:
-            for _ in range(_FIRST_EVENTS):
-                if self.is_done or self._events.has_begun():
-                    break
-                run = self._plain.read_run(piece)
-                if run is not None:
-                    told, piece = told + run.events, run.rest
-                    self.content_bytes += run.characters
-                    self.pieces += run.texts
-                    break
-                ends = piece.find(_EVENT_END) + len(_EVENT_END)
-                if ends < len(_EVENT_END):
-                    break
-                told += self._take(self._events.feed(piece[:ends]))
-                piece = piece[ends:]
-                if self.failure is not None or not piece:
-                    return told
-            return told + self._take(self._events.feed(piece)) if piece else told
-        except EventTooLarge:
-            self.failure = self._broken("sent an event without end")
-            return told
+        for _ in range(_FIRST_EVENTS):
+            run = None if self.is_done or self._events.has_begun() else self._plain.read_run(piece)
+            if run is not None:
+                self.content_bytes += run.characters
+                self.pieces += run.texts
+                return told + run.events + self._read_all(run.rest)
+            first, end, piece = piece.partition(_EVENT_END)
+            told += self._read_all(first + end)
+            if not piece or self.failure is not None:
+                return told
+        return told + self._read_all(piece)
 
     def finish(self) -> bytes:
         """The last events; `failure` is set when the stream ended before the answer did."""
@@ -136,6 +126,13 @@ class StreamDecoder:
     def usage(self) -> Usage | None:
         """What the provider reported."""
         return decode_usage(self.raw_usage) if self.raw_usage is not None else None
+
+    def _read_all(self, piece: bytes) -> bytes:
+        try:
+            return self._take(self._events.feed(piece)) if piece else b""
+        except EventTooLarge:
+            self.failure = self._broken("sent an event without end")
+            return b""
 
     def _take(self, events: list[tuple[bytes, bytes]]) -> bytes:
         taken: list[bytes] = []
