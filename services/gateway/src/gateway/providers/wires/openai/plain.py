@@ -33,11 +33,12 @@ class Run(NamedTuple):
 class PlainChunks:
     """What stands before and behind the text of one stream's chunks, as the provider sends and the client gets them."""
 
-    __slots__ = ("_after", "_before", "_between", "_end", "_told_after", "_told_before", "_told_end")
+    __slots__ = ("_after", "_before", "_end", "_head", "_tail", "_told_after", "_told_before", "_told_end")
 
     def __init__(self) -> None:
         self._before: bytes | None = None
-        self._after = self._end = self._between = self._told_before = self._told_after = self._told_end = b""
+        self._head: bytes | None = None
+        self._after = self._end = self._tail = self._told_before = self._told_after = self._told_end = b""
 
     def learn(self, data: bytes, told: bytes, text: str) -> None:
         """Remember a chunk that brought one text and nothing else: its bytes, and the event that was made of it."""
@@ -46,25 +47,32 @@ class PlainChunks:
             return
         self._before, (self._after, self._end) = here[0], _cut(here[1])
         self._told_before, (self._told_after, self._told_end) = there[0], _cut(there[1])
-        self._between = b"" if self._end else b"%b%b%b%b" % (self._after, _EVENT_END, _EVENT, self._before)
+        self._head = b"%b%b" % (_EVENT, self._before) if not self._end else None
+        self._tail = b"%b%b" % (self._after, _EVENT_END)
 
     def read_run(self, piece: bytes) -> Run | None:
         """As many chunks as a piece of the stream begins with; None: not with one that is known, or with others among
         them, or with padding, whose length tells of nothing."""
-        between, begins = self._between, len(_EVENT) + len(self._before or b"")
-        if not between or not piece.startswith(between[-begins:]):
+        head, tail = self._head, self._tail
+        if head is None or not piece.startswith(head):
             return None
-        ends = piece.rfind(between[:-begins])
+        begins, ends = len(head), piece.rfind(tail)
         if ends < begins:
             return None
-        texts = piece[begins:ends].split(between)
-        said = b" ".join(texts)  # none of them becomes a character by its neighbour
+        said, texts, empty = piece[begins:ends], 1, 0
+        told = said
+        if _QUOTE in said:  # of several chunks
+            each = said.split(tail + head)
+            said = b" ".join(each)  # none of them becomes a character by its neighbour
+            told = (self._told_after + self._told_before).join(each)
+            texts, empty = len(each), each.count(b"")
+            if _QUOTE in said:
+                return None
         size = _plain_size(said)
-        if size < 0 or _QUOTE in said:
+        if size < 0:
             return None
-        told = self._told_before + (self._told_after + self._told_before).join(texts) + self._told_after
-        behind = ends + len(between) - begins
-        return Run(told, size - len(texts) + 1, len(texts) - texts.count(b""), piece[behind:])
+        events = b"%b%b%b" % (self._told_before, told, self._told_after)
+        return Run(events, size - texts + 1, texts - empty if size else 0, piece[ends + len(tail) :])
 
     def read(self, data: bytes) -> tuple[bytes, int] | None:
         """The event for the client and how many characters its text has; None: not a chunk that is known."""
