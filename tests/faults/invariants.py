@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
+from uuid import UUID
 
 from .journals import ClientCall, Disturbance, Event, Evidence, ProviderCall
 
@@ -420,13 +421,19 @@ def _hit(evidence: Evidence, call: ClientCall, part: str) -> bool:
 
 
 def _gateway_and_hold_lost(evidence: Evidence, call: ProviderCall) -> bool:
+    """A provider may read only after its death what a gateway has sent: so it counts when the call came, as its id says."""
     killed = [d for d in evidence.disturbances if d.what == "kill" and any(p.startswith("gateway") for p in d.parts)]
     lost = [d.began_at for d in evidence.disturbances if d.what in ("emptied", "lost")]
     return any(
-        call.started_at <= one.ended_at and one.began_at <= at <= one.began_at + REAPED_SECONDS
+        _came_at(call) <= one.ended_at and one.began_at <= at <= one.began_at + REAPED_SECONDS
         for one in killed
         for at in lost
     )
+
+
+def _came_at(call: ProviderCall) -> float:
+    """When the gateway took a call in, in seconds since 1970: the first 48 bits of its id are the milliseconds."""
+    return min(call.started_at, (UUID(call.request_id).int >> 80) / 1000)
 
 
 def _overlaps(call: ClientCall, disturbance: Disturbance) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,7 @@ PRICE_IN, PRICE_OUT = Decimal("0.00003"), Decimal("0.00006")
 COST = 10 * PRICE_IN + 5 * PRICE_OUT
 NANO = int(COST * 1_000_000_000)
 AT = 1_800_000_000.0
+REQUEST = str(UUID(int=int((AT + 0.05) * 1000) << 80))
 CALL = ClientCall(
     number=0,
     key_id="k",
@@ -25,18 +27,18 @@ CALL = ClientCall(
     began_at=AT,
     ended_at=AT + 1,
     status=200,
-    request_id="r",
+    request_id=REQUEST,
     is_complete=True,
     chunks=5,
     markers={"m-0-5"},
 )
-PROVIDER = ProviderCall("r", AT + 0.1, 200, True, True, 10, 5)
+PROVIDER = ProviderCall(REQUEST, AT + 0.1, 200, True, True, 10, 5)
 EVENT = Event(
     sequence=1,
     stored_at=AT + 0.9,
     event_id="e",
     kind="final",
-    request_id="r",
+    request_id=REQUEST,
     key_id="k",
     status="completed",
     input_tokens=10,
@@ -50,7 +52,7 @@ EVENT = Event(
     period="2027-01",
     bound_nano=2 * NANO,
 )
-LINES = [Line("t", "customer:k", COST, "r", "2027-01"), Line("t", "provider:openai", -COST, "r", "2027-01")]
+LINES = [Line("t", "customer:k", COST, REQUEST, "2027-01"), Line("t", "provider:openai", -COST, REQUEST, "2027-01")]
 SAMPLES = [
     Sample(AT - 1, "k", 0, 0, 10 * NANO, True),
     Sample(AT + 0.1, "k", 0, 2 * NANO, 10 * NANO, True),
@@ -70,7 +72,7 @@ SOUND = Evidence(
     samples=SAMPLES,
     disturbances=[],
     month="2027-01",
-    rebuilt={("r", "customer:k"): COST, ("r", "provider:openai"): -COST},
+    rebuilt={(REQUEST, "customer:k"): COST, (REQUEST, "provider:openai"): -COST},
 )
 HUNG_UP = replace(CALL, is_complete=False, hung_up=True, chunks=4)
 CANCELLED = replace(EVENT, status="cancelled", is_estimated=True)
@@ -115,7 +117,7 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
         "I4r",
         {"keys": {"k": KeyTerms("k", "s")}, "calls": [CALL, replace(CALL, status=402, is_complete=False)]},
     ),
-    "another ledger after a rebuild": ("I5", {"rebuilt": {("r", "customer:k"): COST}}),
+    "another ledger after a rebuild": ("I5", {"rebuilt": {(REQUEST, "customer:k"): COST}}),
     "an event that nobody booked": ("I6", {"booked": frozenset()}),
     "an event in the DLQ": ("I6", {"dead": frozenset({"e"})}),
     "a hole in the stream": ("I6", {"sequences": [1, 3]}),
@@ -179,6 +181,10 @@ def test_nobody_knows_a_call_whose_gateway_and_hold_were_lost_together() -> None
     assert "I2" in broken(replace(unknown, disturbances=[killed]))
     assert "I2" in broken(replace(unknown, disturbances=[emptied]))
     assert "I2" not in broken(replace(unknown, disturbances=[killed, emptied]))
+    read_late = replace(unknown, provider=[replace(PROVIDER, started_at=AT + 0.4)], disturbances=[killed, emptied])
+    assert "I2" not in broken(read_late)
+    came_late = replace(PROVIDER, started_at=AT + 0.4, request_id=str(UUID(int=int((AT + 0.35) * 1000) << 80)))
+    assert "I2" in broken(replace(read_late, provider=[came_late]))
 
 
 def test_a_late_event_is_forgiven_while_the_bus_was_disturbed() -> None:
