@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,9 +97,19 @@ async def stack(
     await bus.close()
 
 
-@pytest_asyncio.fixture(scope="session")
-async def house(simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """A gateway process on servers of its own, which nobody empties: tests share it, and each takes a key of its own."""
+@pytest.fixture(scope="session")
+def house_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A NATS and a Redis for the gateways of `house`: their URLs."""
+    with own_servers(tmp_path_factory.mktemp("servers")) as urls:
+        yield urls
+
+
+@pytest_asyncio.fixture(scope="module")
+async def house(
+    house_servers: tuple[str, str], simulator: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
+    """A gateway process on servers that are emptied before each module: what one puts there is none of the next one's
+    business. The tests of a module share it, and each takes a key of its own."""
     settings = {
         "CORS_ORIGINS": "https://console.example, https://other.example",
         "GATEWAY_MAX_BODY_BYTES": "8388608",
@@ -108,6 +118,5 @@ async def house(simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> Asy
         "PROVIDER_TOTAL_TIMEOUT": "2s",
     }
     folder = tmp_path_factory.mktemp("house")
-    with own_servers(folder) as (nats_url, redis_url):
-        async with open_house(nats_url, redis_url, simulator, folder, settings) as opened:
-            yield opened
+    async with open_house(*house_servers, simulator, folder, settings) as opened:
+        yield opened
