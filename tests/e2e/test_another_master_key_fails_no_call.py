@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from cryptography.fernet import Fernet
-from machine import GIVEN_HOME, MASTER_KEYS, Key, Machine, tollgate
+from machine import GIVEN_HOME, MASTER_KEYS, Key, Machine, eventually, tollgate
 
 CALLERS = 4
 MINE = "/api/v1/users/me/llm-credentials"
@@ -39,7 +39,11 @@ async def test_another_master_key_fails_no_call(machine: Machine) -> None:
     for task in load:
         task.cancel()
     await asyncio.gather(*load, return_exceptions=True)
-    await machine.admin.delete(f"{MINE}/{own.json()['id']}")
+
+    async def is_removed() -> bool:  # the edge may still hold a connection to the keyvault before
+        return (await machine.admin.delete(f"{MINE}/{own.json()['id']}")).status_code in (204, 404)
+
+    await eventually(is_removed)
     assert len(seen) > before + CALLERS, "calls went on"
     assert {(model, status) for model, status, _ in seen} == {(model, 200) for model in _MODELS}, seen[-3:]
 

@@ -55,8 +55,9 @@ async def made(machine: Machine, what: str) -> dict[str, Any]:
         await done(machine, "POST", f"/api/v1/teams/{things['team_id']}/members", {"user_id": things["user_id"]})
         return things
     if what == "credential_id":
-        [kept] = await done(machine, "GET", "/api/v1/users/me/llm-credentials")
-        return {"credential_id": kept["id"]}
+        kept = await done(machine, "GET", "/api/v1/users/me/llm-credentials")
+        provider = ACTS["POST /api/v1/users/me/llm-credentials"].body["provider"]
+        return {"credential_id": next(one["id"] for one in kept if one["provider"] == provider)}
     if what == "tier":
         return {"tier": "trial", "allowed": (await done(machine, "GET", "/api/v1/tiers/trial"))["allowed"]}
     if what == "provider_type":
