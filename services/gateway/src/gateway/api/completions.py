@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.api.chat import ChatRequest, Name, read_json
 from gateway.providers.completions import COMPLETIONS
-from gateway.shapes import ErrorAnswer, Refusal, error_event
+from gateway.shapes import Refusal
 
 _MOST = 128
 _USUAL_OUTPUT_TOKENS = 16
@@ -65,32 +65,3 @@ def _prompts(given: str | list[Any]) -> int:
     if len(kinds) != 1 or not kinds <= {str, int, list} or (len(given) > _MOST and int not in kinds):
         raise Refusal("invalid_request", f"prompt: a text, tokens, or up to {_MOST} of either", param="prompt")
     return 1 if int in kinds else len(given)
-
-
-class CompletionVoice:
-    """What is said as chat would, here only the last chunk with the usage, told as a completion's."""
-
-    __slots__ = ("relays",)
-
-    def __init__(self) -> None:
-        self.relays = True
-
-    def refusal(self, answer: ErrorAnswer, _request_id: str) -> ErrorAnswer:
-        """An error."""
-        return answer
-
-    def trouble(self, answer: ErrorAnswer, _request_id: str) -> bytes:
-        """An error in a stream that has begun."""
-        return error_event(answer)
-
-    def whole(self, body: bytes) -> bytes:
-        """A whole answer."""
-        return body
-
-    def events(self, chunks: bytes) -> bytes:
-        """A part of a stream."""
-        return chunks
-
-    def end(self, last: bytes) -> bytes:
-        """The last part of a stream."""
-        return last.replace(b'"object":"chat.completion.chunk"', b'"object":"text_completion"', 1)

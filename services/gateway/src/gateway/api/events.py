@@ -1,4 +1,4 @@
-"""Streams of operations that are handed on as they come: only their last event waits until the call is recorded. Pure."""
+"""Streams of operations, said as they come but for their ends, which wait until the call is recorded. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from gateway.shapes import ErrorAnswer, error_event
 _LAST_EVENTS = (b"event: transcript.text.done\n", b"event: image_generation.completed\n")
 
 
-class EventsVoice:
-    """Speaks to one client of such a stream."""
+class _OwnWords:
+    """What a provider says of an operation is in the client's words already."""
 
-    __slots__ = ("_last", "relays")
+    __slots__ = ("relays",)
 
     def __init__(self) -> None:
         self.relays = True
-        self._last = b""
 
     def refusal(self, answer: ErrorAnswer, _request_id: str) -> ErrorAnswer:
         """An error."""
@@ -27,6 +26,30 @@ class EventsVoice:
     def whole(self, body: bytes) -> bytes:
         """A whole answer."""
         return body
+
+    def events(self, chunks: bytes) -> bytes:
+        """A part of a stream."""
+        return chunks
+
+
+class CompletionVoice(_OwnWords):
+    """What is said as chat would, here only the last chunk with the usage, told as a completion's."""
+
+    __slots__ = ()
+
+    def end(self, last: bytes) -> bytes:
+        """The last part of a stream."""
+        return last.replace(b'"object":"chat.completion.chunk"', b'"object":"text_completion"', 1)
+
+
+class EventsVoice(_OwnWords):
+    """Keeps the event that ends a stream back until its end is said."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = b""
 
     def events(self, chunks: bytes) -> bytes:
         """A part of a stream, without the event that ends it."""

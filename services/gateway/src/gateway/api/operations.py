@@ -14,9 +14,9 @@ import msgspec
 from common.usage import Usage
 
 from gateway.api.chat import ChatRequest, Name, one_answer, read_json
-from gateway.api.completions import CompletionVoice, parse_completion
+from gateway.api.completions import parse_completion
 from gateway.api.embeddings import parse_embeddings
-from gateway.api.events import EventsVoice
+from gateway.api.events import CompletionVoice, EventsVoice
 from gateway.api.sizes import ABSENT
 from gateway.api.sounds import parse_transcription, parse_translation
 from gateway.providers.completions import COMPLETIONS

@@ -106,7 +106,7 @@ class Exchange:
         self._left = int(length or 0) if has_body else 0
         if self._is_chunked:
             lines += b"transfer-encoding: chunked\r\n"
-        if not self._request.keep_alive:
+        if not self._request.keep_alive and b"connection" not in named:
             lines += b"connection: close\r\n"
         return b"%b%b\r\n" % (STATUS_LINE[status], lines)
 

@@ -6,6 +6,7 @@ several `data` lines. JSON never holds a bare line break, so splitting bytes bef
 
 from __future__ import annotations
 
+EVENT_END = b"\n\n"
 MAX_EVENT_BYTES = 1 << 20
 
 

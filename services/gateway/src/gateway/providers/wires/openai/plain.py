@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_EVENT, _EVENT_END = b"data: ", b"\n\n"
+from gateway.providers.framing import EVENT_END
+
+_EVENT = b"data: "
 _TEXT = b'"content":"'
 _QUOTE = b'"'
 _ESCAPE = b"\\"
@@ -48,7 +50,7 @@ class PlainChunks:
         self._before, (self._after, self._end) = here[0], _cut(here[1])
         self._told_before, (self._told_after, self._told_end) = there[0], _cut(there[1])
         self._head = b"%b%b" % (_EVENT, self._before) if not self._end else None
-        self._tail = b"%b%b" % (self._after, _EVENT_END)
+        self._tail = b"%b%b" % (self._after, EVENT_END)
 
     def read_run(self, piece: bytes) -> Run | None:
         """As many chunks as a piece of the stream begins with; None: not with one that is known, or with others among

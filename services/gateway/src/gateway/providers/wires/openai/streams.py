@@ -10,7 +10,7 @@ from common.usage import Usage
 
 from gateway.providers.counting import estimate_tokens
 from gateway.providers.errors import ProviderFailed
-from gateway.providers.framing import EventSplitter, EventTooLarge
+from gateway.providers.framing import EVENT_END, EventSplitter, EventTooLarge
 from gateway.providers.wire import Identity
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, SERVICE_TIERS, finish_of, tier_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
@@ -56,7 +56,6 @@ class _Chunk(msgspec.Struct):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_EVENT_END = b"\n\n"
 _FIRST_EVENTS = 4
 """So many are taken one by one before the rest of a piece may be a run: a stream begins with a role, then texts follow."""
 _BRACKET = ord("[")
@@ -105,7 +104,7 @@ class StreamDecoder:
                 self.content_bytes += run.characters
                 self.pieces += run.texts
                 return told + run.events + self._read_all(run.rest)
-            first, end, piece = piece.partition(_EVENT_END)
+            first, end, piece = piece.partition(EVENT_END)
             told += self._read_all(first + end)
             if not piece or self.failure is not None:
                 return told
