@@ -1,7 +1,7 @@
 """`make bench`: starts the whole stack with the simulator at zero delay, measures what calls cost, prints a table.
 
-CPU is the gateway's own process time divided by calls, the least of several rounds, so that other load on the machine
-disturbs it least. Beside it stands the same job as one ordinarily writes it (`ordinary.py`), measured in turn with it:
+CPU is the gateway's own process time divided by calls, in several rounds: the least, which other load on the machine
+disturbs least, and the median, which says how much it was disturbed. Beside it stands the same job as one ordinarily writes it (`ordinary.py`), measured in turn with it:
 machines differ and drift, the ratio stays. Rates and latencies share the machine with the load, the simulator and the
 servers, and are indicative; added latency is the difference to the same calls made to the simulator directly.
 
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx2
@@ -28,7 +29,7 @@ from rich.table import Table
 from benchmarks.booking import Booked, measure
 from benchmarks.catalog import Waited, lists_table, measure_lists
 from benchmarks.load import Result, Target, run
-from benchmarks.stack import running_ordinary, running_stack
+from benchmarks.stack import cpu_seconds, running_ordinary, running_stack
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Scenario:
     calls: int
 
 
-ROUNDS = 4
+ROUNDS = 12
 BOOKED_EVENTS = 40_000
 SCENARIOS = (
     Scenario("whole, 64 at once", "Say hello!", False, 64, 8_000),
@@ -58,8 +59,10 @@ class Measured:
 
     scenario: str
     cpu_us_per_call: float
+    cpu_us_per_call_median: float
     cpu_us_per_chunk: float | None
     ordinary_us_per_call: float
+    ordinary_us_per_call_median: float
     times_cheaper: float
     calls_per_second: float
     chunks_per_second: float | None
@@ -97,8 +100,8 @@ class Bench:
             (await _cpu(gateway, scenario, calls, pid), await _cpu(ordinary, scenario, calls, self.ordinary_pid))
             for _ in range(ROUNDS)
         ]
-        result, cpu = min((ours for ours, _ in rounds), key=lambda round_: round_[1])
-        theirs = min(cpu_us for _, (_, cpu_us) in rounds)
+        result, _ = min((ours for ours, _ in rounds), key=lambda round_: round_[1])
+        cpu, theirs = ([cpu_us for _, cpu_us in side] for side in zip(*rounds, strict=True))
         return _row(scenario, result, alone, cpu, theirs, psutil.Process(pid).memory_info().rss)
 
     def _target(self, base_url: str, scenario: Scenario) -> Target:
@@ -110,23 +113,28 @@ class Bench:
 
 async def _cpu(target: Target, scenario: Scenario, calls: int, pid: int) -> tuple[Result, float]:
     """One round: what it saw, and the process's CPU µs a call."""
-    process = psutil.Process(pid)
-    before = process.cpu_times()
+    before = cpu_seconds(pid)
     result = await run(target, scenario.connections, calls)
-    after = process.cpu_times()
-    return result, 1e6 * ((after.user + after.system) - (before.user + before.system)) / result.calls
+    return result, 1e6 * (cpu_seconds(pid) - before) / result.calls
 
 
-def _row(scenario: Scenario, result: Result, alone: Result, cpu: float, ordinary: float, rss: int) -> Measured:
+def _row(
+    scenario: Scenario, result: Result, alone: Result, rounds: list[float], ordinary: list[float], rss: int
+) -> Measured:
+    """The row of the quietest round, and what the rounds had in the middle."""
+    cpu = min(rounds)
+
     def added(share: float, of: str = "latencies") -> float:
         return 1000 * (result.percentile(share, of) - alone.percentile(share, of))
 
     return Measured(
         scenario=scenario.name,
         cpu_us_per_call=cpu,
+        cpu_us_per_call_median=median(rounds),
         cpu_us_per_chunk=cpu * result.calls / result.chunks if result.chunks else None,
-        ordinary_us_per_call=ordinary,
-        times_cheaper=ordinary / cpu,
+        ordinary_us_per_call=min(ordinary),
+        ordinary_us_per_call_median=median(ordinary),
+        times_cheaper=min(ordinary) / cpu,
         calls_per_second=result.calls / result.seconds,
         chunks_per_second=result.chunks / result.seconds if result.chunks else None,
         p50_ms=1000 * result.percentile(0.5),
@@ -183,8 +191,10 @@ def _table(rows: list[Measured]) -> Table:
     for column in (
         "scenario",
         "CPU µs/call",
+        "median",
         "CPU µs/chunk",
         "ordinary µs/call",
+        "median",
         "×",
         "calls/s",
         "chunks/s",
@@ -198,8 +208,10 @@ def _table(rows: list[Measured]) -> Table:
         table.add_row(
             row.scenario,
             f"{row.cpu_us_per_call:.0f}",
+            f"{row.cpu_us_per_call_median:.0f}",
             f"{row.cpu_us_per_chunk:.1f}" if row.cpu_us_per_chunk else "–",
             f"{row.ordinary_us_per_call:.0f}",
+            f"{row.ordinary_us_per_call_median:.0f}",
             f"{row.times_cheaper:.1f}",
             f"{row.calls_per_second:.0f}",
             f"{row.chunks_per_second:.0f}" if row.chunks_per_second else "–",

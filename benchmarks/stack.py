@@ -47,6 +47,11 @@ def running_ordinary(stack: dict[str, Any], key: str) -> Iterator[tuple[str, int
         process.wait(10)
 
 
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process's threads so far, to the nanosecond (Linux: `clock_getcpuclockid(3)` makes the clock so)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 def _wait_until_it_listens(port: int) -> None:
     for _ in range(200):
         try:
