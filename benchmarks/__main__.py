@@ -1,9 +1,10 @@
 """`make bench`: starts the whole stack with the simulator at zero delay, measures what calls cost, prints a table.
 
 CPU is the gateway's own process time divided by calls, in several rounds: the least, which other load on the machine
-disturbs least, and the median, which says how much it was disturbed. Beside it stands the same job as one ordinarily writes it (`ordinary.py`), measured in turn with it:
-machines differ and drift, the ratio stays. Rates and latencies share the machine with the load, the simulator and the
-servers, and are indicative; added latency is the difference to the same calls made to the simulator directly.
+disturbs least, and the median, which says how much it was disturbed. Beside it stands the same job as one ordinarily
+writes it (`ordinary.py`), measured in turn with it: machines differ and drift, the ratio stays. Rates and latencies share
+the machine with the load, the simulator and the servers, and are indicative; added latency is the difference to the same
+calls made to the simulator directly.
 
 What billing books a second is `booking`'s; how long readers wait for the list of models is `catalog`'s.
 """

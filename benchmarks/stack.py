@@ -48,7 +48,7 @@ def running_ordinary(stack: dict[str, Any], key: str) -> Iterator[tuple[str, int
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time of a process's threads so far, to the nanosecond (Linux: `clock_getcpuclockid(3)` makes the clock so)."""
+    """The CPU time of a process so far, to the nanosecond; the clock is made as Linux' `clock_getcpuclockid(3)` does."""
     return time.clock_gettime((~pid << 3) | 2)
 
 

@@ -15,6 +15,7 @@ from common.readings import PICTURE_TOKENS, PLAIN, reading_of
 from common.usage import NOTHING, TOKEN_BUCKETS, Usage
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, likely_tokens, settlement_of
 from gateway.limits.limiter import Admitted
+from gateway.limits.packing import Packed
 from gateway.limits.terms import Counters
 from gateway.metering import AttemptLog
 from gateway.mirrors.keys import ApiKey
@@ -166,7 +167,9 @@ def test_tokens_of_a_text_are_guessed_upwards() -> None:
 def admitted(**changes: Any) -> Admitted:
     """An attempt that was let through, counted in its key's month and its team's day."""
     team = Budget("b-1", "team:t-1", "daily", "UTC", "hard", 3 * NANO)
-    counters = Counters("2026-11", 0, 1, ("key:key-1:2026-11", "team:t-1:2026-11-21"), (None, team), (), "")
+    counters = Counters(
+        "2026-11", 0, 1, ("key:key-1:2026-11", "team:t-1:2026-11-21"), (None, team), (), "", Packed(0, b"")
+    )
     given: dict[str, Any] = {
         "epoch": "e1", "output_tokens": 8, "held_nano": 1_500_000_000, "rate_limit": 100, "rate_remaining": 7,
         "token_limit": 0, "token_remaining": -1, "counted": ((5, 6), (NANO, 0)), "counters": counters,

@@ -9,6 +9,7 @@ import pytest
 from common.budgets import Budget
 from gateway.limits.answers import limit_headers, refusal_of, refused_headers
 from gateway.limits.limiter import Admitted, Refused
+from gateway.limits.packing import Packed
 from gateway.limits.terms import Counters
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
 from gateway.shapes import (
@@ -146,7 +147,7 @@ def test_each_decision_of_the_limits_becomes_a_refusal(refused: Refused, reason:
 
 
 def test_limits_are_told_where_there_are_any() -> None:
-    counters = Counters("2026-11", 0, 1, (), (), (), "")
+    counters = Counters("2026-11", 0, 1, (), (), (), "", Packed(0, b""))
     admitted = Admitted("e1", 10, 0, 100, 41, 5000, 0, (), counters)
     assert dict(limit_headers(admitted)) == {
         b"x-ratelimit-limit-requests": b"100",

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 _CONTROL = bytes({*range(32), 127} - {ord("\t")})
 _NO_BODY = (204, 304)
+_LINE = b": ".join
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request's line and headers may take; judged after each read, so one read more may pass."""
@@ -94,7 +95,7 @@ class Exchange:
 
     def _framed(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """An answer's head; from now on it is known how its body is framed."""
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        lines = b"\r\n".join([*map(_LINE, headers), b""])
         if len(lines) - len(lines.translate(None, _CONTROL)) != 2 * len(headers):  # as many as end the lines
             raise RuntimeError("a header with control characters in it")
         named = dict(headers)

@@ -16,8 +16,9 @@ from common.budgets import Budget
 from common.clock import Clock
 from common.ids import UsageKind
 
+from gateway.limits.packing import Argument, Packed, packed
 from gateway.limits.redis import RedisAway, RedisLine, RedisRefused
-from gateway.limits.terms import FOR_EVER_MS, Counters, Place, Terms
+from gateway.limits.terms import Counters, Place, Terms
 
 _NAMES = ("admit", "settle", "renew", "rehold", "reap", "park")
 
@@ -127,9 +128,11 @@ class Limiter:
 
     def __init__(self, line: RedisLine, scripts: dict[str, tuple[str, bytes]], clock: Clock) -> None:
         self._line = line
-        self._scripts = scripts
+        self._calls = {name: packed("EVALSHA", sha, 0) for name, (sha, _) in scripts.items()}
+        self._texts = {name: packed("EVAL", text, 0) for name, (_, text) in scripts.items()}
         self._clock = clock
         self._lease_ms = int(LEASE_SECONDS * 1000)
+        self._place = ("", packed("", self._lease_ms))
         self._ahead_ms = 0
 
     async def admit(self, claim: Claim) -> Admitted | Refused:
@@ -138,7 +141,8 @@ class Limiter:
             here_ms = int(self._clock.now().timestamp() * 1000)
             at_ms = claim.began_ms or here_ms + self._ahead_ms
             counters = claim.terms.counters(claim.place if claim.is_owed else None, at_ms)
-            answer = await self._run("admit", *self._arguments(claim, counters))
+            periods = counters.whenever() if claim.began_ms else counters.admission
+            answer = await self._run("admit", _own(claim), self._here(), claim.terms.admission, periods)
             if answer[0] == b"ok":
                 return _admitted(answer, counters)
             if answer[0] != b"clock":
@@ -146,51 +150,32 @@ class Limiter:
             self._ahead_ms = int(answer[1]) - here_ms
         return Refused("closed")
 
-    def _arguments(self, claim: Claim, counters: Counters) -> tuple[bytes | str | int, ...]:
-        terms = claim.terms
-        return (
-            claim.request_id,
-            claim.attempt,
-            self._lease_ms,
-            self._line.server,
-            *((0, FOR_EVER_MS) if claim.began_ms else (counters.from_ms, counters.until_ms)),
-            terms.key.id,
-            counters.quota,
-            terms.quota,
-            claim.input_nano,
-            claim.nano_per_million_output,
-            claim.output_tokens,
-            1 if claim.may_cut_output else 0,
-            claim.input_tokens,
-            claim.choices,
-            claim.call,
-            len(terms.windows),
-            *terms.window_arguments,
-            *counters.arguments,
-        )
+    def _here(self) -> Packed:
+        """Which server it is that is asked, and how long a lease is."""
+        if self._place[0] != self._line.server:
+            self._place = (self._line.server, packed(self._line.server, self._lease_ms))
+        return self._place[1]
 
     async def settle(
         self, request_id: str, attempt: int, cost_nano: int, tokens: int, kind: UsageKind, epoch: str
     ) -> str:
         """Turn a hold into what the attempt cost, in the epoch that its event names; `settled`, `corrected`, `late` or
         `known`."""
-        answer = await self._run(
-            "settle", request_id, attempt, cost_nano, tokens, kind, epoch, self._line.server, self._lease_ms
-        )
+        own = packed(request_id, attempt, cost_nano, tokens, kind, epoch)
+        answer = await self._run("settle", own, self._here())
         return str(answer[0].decode())
 
     async def renew(self, running: Sequence[tuple[str, int, int]]) -> Sight:
         """Renew leases: (request id, attempt, output tokens delivered) each; and look at the epoch."""
         arguments = [part for one in running for part in one]
-        now_ms, epoch, *missing = await self._run("renew", self._lease_ms, self._line.server, *arguments)
+        now_ms, epoch, *missing = await self._run("renew", packed(self._lease_ms, self._line.server, *arguments))
         return Sight(now_ms, epoch.decode(), frozenset(missing))
 
     async def hold_again(self, held: Held, seen: Sight) -> tuple[str, int] | None:
         """Write a hold again, soon after it was seen that it is gone: the epoch it is in (empty: admission is closed)
         and the nano-USD of its attempt that are held or counted. None when that took too long."""
         claim, admitted = held.claim, held.admitted
-        answer = await self._run(
-            "rehold",
+        arguments: tuple[Argument, ...] = (
             claim.request_id,
             claim.attempt,
             self._lease_ms,
@@ -201,32 +186,46 @@ class Limiter:
             held.delivered_tokens,
             claim.call,
             held.epoch,
-            len(claim.terms.windows),
             *claim.terms.window_arguments,
             *admitted.counters.arguments,
         )
+        answer = await self._run("rehold", packed(*arguments))
         return (answer[0].decode(), int(answer[1])) if answer else None
 
     async def reap(self, most: int, hidden_seconds: float) -> list[Abandoned]:
         """Claim abandoned holds."""
-        claimed = await self._run("reap", most, int(hidden_seconds * 1000))
+        claimed = await self._run("reap", packed(most, int(hidden_seconds * 1000)))
         return [_abandoned(row) for row in claimed]
 
     async def park(self, event: bytes, most: int) -> bool:
         """Keep an event in Redis while NATS is away; False when too many wait already."""
-        return bool(await self._run("park", most, event))
+        return bool(await self._run("park", packed(most, event)))
 
-    async def _run(self, name: str, *arguments: bytes | str | int) -> Any:
-        sha, text = self._scripts[name]
+    async def _run(self, name: str, *arguments: Packed) -> Any:
         try:
             try:
-                return await self._line.ask("EVALSHA", sha, 0, *arguments)
+                return await self._line.ask_packed(self._calls[name], *arguments)
             except RedisRefused as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
-            return await self._line.ask("EVAL", text, 0, *arguments)
+            return await self._line.ask_packed(self._texts[name], *arguments)
         except RedisRefused as error:  # out of memory, read-only, misconfigured: closed, as if it were away
             raise RedisAway(str(error).partition(" ")[0]) from error
+
+
+def _own(claim: Claim) -> Packed:
+    """What an admission takes that no other has."""
+    return packed(
+        claim.request_id,
+        claim.attempt,
+        claim.input_nano,
+        claim.nano_per_million_output,
+        claim.output_tokens,
+        1 if claim.may_cut_output else 0,
+        claim.input_tokens,
+        claim.choices,
+        claim.call,
+    )
 
 
 def _admitted(answer: list[Any], counters: Counters) -> Admitted:

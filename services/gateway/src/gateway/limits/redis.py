@@ -22,13 +22,13 @@ from urllib.parse import unquote, urlsplit
 import hiredis
 import structlog
 
+from gateway.limits.packing import Argument, Packed, joined, packed
+
 log = structlog.get_logger()
 
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _MAX_IN_FLIGHT = 20_000
-
-Argument = bytes | str | int
 
 
 class RedisAway(Exception):
@@ -53,10 +53,14 @@ class RedisLine:
 
     def ask(self, *command: Argument) -> asyncio.Future[Any]:
         """Send a command; the reply as a future. Fails with RedisAway or RedisRefused."""
+        return self.ask_packed(packed(*command))
+
+    def ask_packed(self, *parts: Packed) -> asyncio.Future[Any]:
+        """`ask`, of a command in parts that are packed already."""
         protocol = self._protocol
         if protocol is None:
             raise RedisAway("not connected")
-        return protocol.ask(_pack(command))
+        return protocol.ask(joined(*parts))
 
     async def run(self) -> None:
         """Keep the connection up until cancelled."""
@@ -88,7 +92,7 @@ class RedisLine:
                 lambda: _Protocol(self._timeout), self._url.hostname or "localhost", self._url.port or 6379, ssl=tls
             )
             try:
-                *_, about = await asyncio.gather(*[protocol.ask(_pack(line)) for line in self._greeting])
+                *_, about = await asyncio.gather(*[protocol.ask(joined(packed(*line))) for line in self._greeting])
                 self.server = _run_id(about)
             except BaseException:
                 protocol.close()
@@ -176,10 +180,6 @@ class _Protocol(asyncio.Protocol):
             return
         log.warning("redis_too_slow", in_flight=len(self._waiting), seconds=self._timeout)
         self.close()
-
-
-def _pack(command: Sequence[Argument]) -> bytes:
-    return hiredis.pack_command(tuple(command))  # type: ignore[arg-type, no-any-return]  # its stubs lag behind it
 
 
 def _run_id(about: bytes) -> str:

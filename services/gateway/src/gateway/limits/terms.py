@@ -27,6 +27,7 @@ from common.contracts.snapshots import Limits
 from common.contracts.topology import counter_suffix, quota_key
 from common.periods import Period, counter_name, period_at
 
+from gateway.limits.packing import Packed, packed
 from gateway.mirrors.budgets import Budgets
 from gateway.mirrors.keys import ApiKey, Keys
 
@@ -55,7 +56,7 @@ class Counters:
     """The counters that an attempt counts in while now is within [`from_ms`, `until_ms`).
 
     `names` are what its event calls them, `rules` the budget that binds in each (None: it is only counted); `arguments`
-    and `quota` are what the scripts take.
+    and `quota` are what the scripts take, `admission` what an admission takes while now is in that span.
     """
 
     month: str
@@ -65,17 +66,23 @@ class Counters:
     rules: tuple[Budget | None, ...]
     arguments: tuple[str | int, ...]
     quota: str
+    admission: Packed
+
+    def whenever(self) -> Packed:
+        """What an admission takes whose call began in that span, whenever it is now."""
+        return packed(0, FOR_EVER_MS, self.quota, *self.arguments)
 
 
 @dataclass(slots=True)
 class Terms:
-    """What bears on the calls of one key. `quota` is a number of calls a month, -1 for unlimited."""
+    """What bears on the calls of one key; `window_arguments` is what the scripts take, `admission` what an admission
+    takes."""
 
     key: ApiKey
     windows: tuple[Window, ...]
     window_arguments: tuple[str | int, ...]
+    admission: Packed
     token_limit: int
-    quota: int
     budgets: tuple[Budget, ...]
     further: Budgets
     _counters: dict[Place | None, Counters] = field(default_factory=dict)
@@ -126,12 +133,13 @@ class TermsBook:
     def _work_out(self, key: ApiKey) -> Terms:
         user, team = self._keys.user_limits(key.user_id), self._keys.team_limits(key.team_id)
         windows = tuple(window for window in _windows(key, user, team) if _limits_anything(window))
+        arguments = (len(windows), *(part for window in windows for part in _arguments(window)))
         return Terms(
             key=key,
             windows=windows,
-            window_arguments=tuple(part for window in windows for part in _arguments(window)),
+            window_arguments=arguments,
+            admission=packed(key.id, _quota(key.tier), *arguments),
             token_limit=min((window.token_limit for window in windows if window.token_limit), default=0),
-            quota=_quota(key.tier),
             budgets=tuple(_budgets(key, user, team, self._budgets)),
             further=self._budgets,
         )
@@ -158,6 +166,7 @@ def _arguments(window: Window) -> tuple[str | int, ...]:
 
 
 def _quota(tier: str | None) -> int:
+    """Calls a month; -1 for as many as one likes."""
     most = MONTHLY_QUOTAS.get(tier) if tier is not None else None
     return -1 if most is None else most
 
@@ -184,14 +193,18 @@ def _counters(key: ApiKey, budgets: Iterable[Budget], now_ms: int) -> Counters:
         periods.append(period)
         counter = (budget.scope, period.name)
         rules[counter] = _stricter(rules.get(counter), budget)
+    from_ms, until_ms = max(_starts_ms(period) for period in periods), min(_ends_ms(period) for period in periods)
+    quota = _quota_suffix(key, month.name) if key.tier is not None else ""
+    arguments = tuple(part for counter, rule in rules.items() for part in _counter_arguments(counter, rule))
     return Counters(
         month=month.name,
-        from_ms=max(_starts_ms(period) for period in periods),
-        until_ms=min(_ends_ms(period) for period in periods),
+        from_ms=from_ms,
+        until_ms=until_ms,
         names=tuple(counter_name(*counter) for counter in rules),
         rules=tuple(rules.values()),
-        arguments=tuple(part for counter, rule in rules.items() for part in _counter_arguments(counter, rule)),
-        quota=_quota_suffix(key, month.name) if key.tier is not None else "",
+        arguments=arguments,
+        quota=quota,
+        admission=packed(from_ms, until_ms, quota, *arguments),
     )
 
 

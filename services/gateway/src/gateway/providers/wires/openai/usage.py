@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from common.usage import Usage
+from msgspec import Meta, Struct
 
-from gateway.providers.counting import count_of, details_in
+from gateway.providers.counting import MOST_TOKENS, count_of, details_in
+
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)] | None
+
+
+class _Inside(Struct):
+    """What the prompt's tokens were."""
+
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    audio_tokens: Count = None
+
+
+class _Outside(Struct):
+    """What the completion's tokens were."""
+
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+
+
+_NOTHING_INSIDE, _NOTHING_OUTSIDE = _Inside(), _Outside()
+
+
+class _Report(Struct):
+    """A report as nearly all are: counts that can be true, and nothing else where a count belongs."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+    prompt_tokens_details: _Inside | None = None
+    completion_tokens_details: _Outside | None = None
+    prompt_cache_hit_tokens: Count = None
+    cached_tokens: Count = None
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -17,25 +50,32 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     Tokens that only the total shows (reasoning of some providers, audio of others) are found by the difference. What
     contradicts itself is clamped: no bucket is ever negative.
     """
-    prompt, completion = count_of(raw.get("prompt_tokens")), count_of(raw.get("completion_tokens"))
-    if prompt is None and completion is None:
+    try:
+        report = msgspec.convert(raw, _Report)
+    except msgspec.ValidationError:
+        report = _cleaned(raw)
+    if report.prompt_tokens is None and report.completion_tokens is None:
         return None
-    prompt, completion = prompt or 0, completion or 0
-    inside, outside = details_in(raw, "prompt_tokens_details"), details_in(raw, "completion_tokens_details")
-    audio_in, reasoning = count_of(inside.get("audio_tokens")) or 0, count_of(outside.get("reasoning_tokens")) or 0
-    unexplained = max(0, (count_of(raw.get("total_tokens")) or 0) - prompt - completion)
+    prompt, completion = report.prompt_tokens or 0, report.completion_tokens or 0
+    inside = report.prompt_tokens_details or _NOTHING_INSIDE
+    outside = report.completion_tokens_details or _NOTHING_OUTSIDE
+    total = prompt + completion if report.total_tokens is None else report.total_tokens
+    is_short = total < prompt + completion
+    audio_in, reasoning = inside.audio_tokens or 0, outside.reasoning_tokens or 0
+    unexplained = 0 if is_short else total - prompt - completion
     if unexplained and unexplained == audio_in:
         prompt += unexplained
     elif unexplained:
         completion += unexplained
         reasoning = max(reasoning, unexplained)
-    told = _cached(raw, inside), count_of(inside.get("cache_write_tokens")) or 0
-    is_odd = sum(told) > prompt or reasoning > completion or _is_short(raw, prompt + completion)
-    cached = min(told[0], prompt)
-    written = min(told[1], prompt - cached)
+    cached = inside.cached_tokens or report.prompt_cache_hit_tokens or report.cached_tokens or 0
+    written = inside.cache_write_tokens or 0
+    is_odd = is_short or cached + written > prompt or reasoning > completion
+    cached = min(cached, prompt)
+    written = min(written, prompt - cached)
     audio_in = min(audio_in, prompt - cached - written)
     reasoning = min(reasoning, completion)
-    audio_out = min(count_of(outside.get("audio_tokens")) or 0, completion - reasoning)
+    audio_out = min(outside.audio_tokens or 0, completion - reasoning)
     return Usage(
         input_tokens=prompt - cached - written - audio_in,
         cached_input_tokens=cached,
@@ -56,14 +96,13 @@ def report_in(raw: msgspec.Raw) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _is_short(raw: Mapping[str, Any], counted: int) -> bool:
-    """Whether the total is less than its parts."""
-    total = count_of(raw.get("total_tokens"))
-    return total is not None and total < counted
+def _cleaned(raw: Mapping[str, Any]) -> _Report:
+    """A report with its counts clamped to what can be true, and without what is no count."""
+    report = _Report(**_counts(_Report, raw))
+    report.prompt_tokens_details = _Inside(**_counts(_Inside, details_in(raw, "prompt_tokens_details")))
+    report.completion_tokens_details = _Outside(**_counts(_Outside, details_in(raw, "completion_tokens_details")))
+    return report
 
 
-def _cached(raw: Mapping[str, Any], inside: Mapping[str, Any]) -> int:
-    for value in (inside.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens")):
-        if count := count_of(value):
-            return count
-    return 0
+def _counts(kind: type[Struct], raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: count_of(raw.get(name)) for name in kind.__struct_fields__}
