@@ -93,7 +93,7 @@ class Pipeline:
                     continue
                 break
             try:
-                with call.client.watch(call.within(self.deadlines).total_seconds + _SLOW_CLIENT_SECONDS):
+                with call.client.watch(self._longest(call)):
                     response = await self._send(call, deployment, call.outgoing(deployment, admitted))
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
@@ -180,6 +180,11 @@ class Pipeline:
 
     # --- at the provider -------------------------------------------------------------------------------------------
 
+    def _longest(self, call: Running) -> float | None:
+        """How long a stream may take, its client's reading included. A whole answer is written after its provider is
+        done with it, and the provider has deadlines of its own."""
+        return call.within(self.deadlines).total_seconds + _SLOW_CLIENT_SECONDS if call.request.streamed else None
+
     async def _send(self, call: Running, deployment: Deployment, outgoing: Outgoing) -> UpstreamResponse:
         if not self.leases.is_held(call.log.request_id, call.attempt.number):
             raise ProviderFailed("timeout", "the gateway was held up", was_sent=False)
@@ -195,7 +200,7 @@ class Pipeline:
         )
         call.attempt.http_status = response.status
         self.health.began_to_answer(deployment, sent_at)
-        if response.has_value(NOTHING_LEFT):
+        if response.tells(NOTHING_LEFT):
             self.health.told_limits(deployment, response.header)
         call.served.append((b"x-tollgate-provider", deployment.provider.type.encode()))
         call.served.append((b"x-tollgate-model", deployment.model_name.encode()))

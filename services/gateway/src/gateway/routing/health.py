@@ -7,6 +7,7 @@ tried last, never left out: better a slow answer than none. All of it is this pr
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,8 +28,8 @@ _RETRIES_A_SECOND = 0.2
 Header = Callable[[bytes], bytes | None]
 """A header of a provider's answer, by its name in lower case."""
 
-NOTHING_LEFT = b"0"
-"""What a header says that tells that nothing is left of a limit."""
+NOTHING_LEFT = re.compile(rb"remaining[^:\r]*:[ \t]*0[ \t]*\r")
+"""How a head looks that may tell that nothing is left of a limit."""
 
 _HEADROOM = (
     (b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
@@ -98,7 +99,7 @@ class Health:
     def told_limits(self, deployment: Deployment, header: Header) -> None:
         """A deployment's answer may tell that nothing is left of a limit of its provider's."""
         for remaining, reset in _HEADROOM:
-            if header(remaining) == NOTHING_LEFT:
+            if header(remaining) == b"0":
                 self._rest(
                     self.of(deployment), _span(header(reset) if reset else None), "nothing is left of its rate limit"
                 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -86,9 +87,9 @@ class UpstreamResponse:
             return None
         return self._find(name)
 
-    def has_value(self, value: bytes) -> bool:
-        """Whether any header has this value (lower case), written as nearly everybody does: a search, whatever the name."""
-        return b": %b\r\n" % value in self._lowered or b":%b\r\n" % value in self._lowered
+    def tells(self, lines: re.Pattern[bytes]) -> bool:
+        """Whether the header block, in lower case, has something of this form: one search, whatever the names."""
+        return lines.search(self._lowered) is not None
 
     async def read(self) -> bytes:
         """What has arrived since the last read, joined; waits if nothing has; b"" at the end. Raises UpstreamError."""
