@@ -96,7 +96,7 @@ SABOTAGES = (
         "nothing",
         f"{_GATEWAY}/pipeline.py",
         '                self._stopped(call, "client_disconnected", "the client hung up")\n'
-        "                await self._finish(self._close_unseen(call))\n",
+        "                await self.finishing.run(self._close_unseen(call))\n",
         "",
     ),
     Sabotage(
@@ -125,8 +125,8 @@ SABOTAGES = (
         "a bound that is none",
         "nothing",
         f"{_GATEWAY}/limits/limiter.py",
-        "            claim.input_nano,\n",
-        "            claim.input_nano // 100,\n",
+        "        claim.input_nano,\n",
+        "        claim.input_nano // 100,\n",
     ),
     Sabotage(
         "open while Redis is away",
@@ -191,7 +191,7 @@ SABOTAGES = (
         "the gateway's own clock decides the month",
         "clock in another month",
         f"{_LIMITS}/admit.lua",
-        "if now < tonumber(ARGV[5]) or now >= tonumber(ARGV[6]) then return { 'clock', now } end\n",
+        "if now < begins or now >= ends then return { 'clock', now } end\n",
         "",
     ),
     Sabotage(

@@ -5,6 +5,7 @@ A metric object with labels costs several microseconds an increment; an integer 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -25,11 +26,7 @@ class Counts:
         """One answered request."""
         self._requests[route, status] += 1
         self._sum_ms += milliseconds
-        for place, edge in enumerate(_BUCKETS_MS):
-            if milliseconds <= edge:
-                self._buckets[place] += 1
-                return
-        self._buckets[-1] += 1
+        self._buckets[bisect_left(_BUCKETS_MS, milliseconds)] += 1
 
     def text(self) -> str:
         """All of it in Prometheus' text format."""

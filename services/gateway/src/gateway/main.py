@@ -236,7 +236,7 @@ async def open_gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator
     try:
         yield app
     finally:
-        await asyncio.gather(*pipeline.finishing, return_exceptions=True)
+        await pipeline.finishing.drain()
         try:
             async with asyncio.timeout(_LAST_DRAIN_SECONDS):
                 await drain_journal(journal, recorder)

@@ -10,10 +10,8 @@ hang-up nor a shutdown cancels. A client gets the end of its answer only after t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from common.clock import Clock
 from common.money import plain
@@ -23,6 +21,7 @@ from gateway.api.client import ClientGone
 from gateway.api.sizes import texts_of
 from gateway.cache.answers import Answer
 from gateway.charging import cap, charge, charge_operator, decision_of, epoch_of, settlement_of
+from gateway.finishing import Finishing
 from gateway.leases import Leases
 from gateway.limits.answers import is_of_place, limit_headers, refusal_of, refused_headers
 from gateway.limits.limiter import Admitted, Limiter, Refused
@@ -59,7 +58,7 @@ class Pipeline:
     openai_codes: bool
     health: Health
     tokenizers: Tokenizers
-    finishing: set[asyncio.Task[None]] = field(default_factory=set)
+    finishing: Finishing = field(default_factory=Finishing)
 
     async def run(self, call: Running) -> None:
         """Answer a call. Raises Refusal when nothing was attempted; every other end is answered here."""
@@ -76,7 +75,7 @@ class Pipeline:
             admitted = await self._admit(call, call.plan.deployments[0])
             if isinstance(admitted, Refused):
                 raise _refusal(call, admitted)
-            await self._finish(self._give(call, answer))
+            await self.finishing.run(self._give(call, answer))
         finally:
             self.leases.let_go(call.log.request_id, 1)
 
@@ -98,11 +97,11 @@ class Pipeline:
                     await (self._relay if call.request.streamed else self._read)(call, deployment, response)
             except ClientGone:
                 self._stopped(call, "client_disconnected", "the client hung up")
-                await self._finish(self._close_unseen(call))
+                await self.finishing.run(self._close_unseen(call))
                 return
             except asyncio.CancelledError:
                 self._stopped(call, "gateway_stopped", "the gateway was stopped")
-                await self._finish(self._close_unseen(call))
+                await self.finishing.run(self._close_unseen(call))
                 raise
             except (ProviderFailed, UpstreamError) as error:
                 failure = error if isinstance(error, ProviderFailed) else failure_of(error, deployment.provider)
@@ -114,12 +113,12 @@ class Pipeline:
                 await self._settle(call)
                 continue
             self.health.succeeded(deployment)
-            await self._finish(self._complete(call))
+            await self.finishing.run(self._complete(call))
             return
         if failure is None:
             assert refused is not None
             raise _refusal(call, refused)
-        await self._finish(self._report(call, failure))
+        await self.finishing.run(self._report(call, failure))
 
     # --- before the provider ---------------------------------------------------------------------------------------
 
@@ -363,19 +362,13 @@ class Pipeline:
         assured = await self.leases.assured(call.log.request_id, attempt.number)
         if assured is not None:
             attempt.epoch, covered_nano = assured
-            cap(attempt, covered_nano)
+            if covered_nano < attempt.held_nano:
+                cap(attempt, covered_nano)
 
     async def _close_unseen(self, call: Running) -> None:
         """`_close` for a client that is no longer there to be told that it failed."""
         with suppress(NowhereToStore):
             await self._close(call)
-
-    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run to the end whatever happens to the client or to this task."""
-        task = asyncio.create_task(work)
-        self.finishing.add(task)
-        task.add_done_callback(self.finishing.discard)
-        await asyncio.shield(task)
 
     def _take_stream(self, call: Running) -> None:
         """What a stream has told of itself so far."""
