@@ -17,7 +17,7 @@ from gateway.mirrors.catalog import Model
 from gateway.mirrors.usable import Credential
 from gateway.providers.errors import FailureClass, ProviderFailed
 from gateway.routing.choice import ordered
-from gateway.routing.health import MOST_DEPLOYMENTS, Health
+from gateway.routing.health import MOST_DEPLOYMENTS, NOTHING_LEFT, Health
 from gateway.routing.plan import Deployment, Plan
 from gateway.upstream.client import Origin
 from hypothesis import given
@@ -178,6 +178,13 @@ def test_nothing_left_of_a_limit_is_a_rest(
     one = deployment("a")
     health.told_limits(one, headers.get)
     assert max(0.0, health.of(one).rests_until - time.seconds) == pytest.approx(seconds)
+    head = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+    assert (NOTHING_LEFT.search(head) is not None) == (seconds > 0)  # what is looked for before it is read
+
+
+@pytest.mark.parametrize("line", [b"expires: 0\r\n", b"x-remaining: 10\r\n", b"remaining" * 7_000])
+def test_a_head_that_tells_of_no_limit_is_passed_over(line: bytes) -> None:
+    assert NOTHING_LEFT.search(line) is None
 
 
 @given(st.binary(max_size=12))

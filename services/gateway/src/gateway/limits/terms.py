@@ -79,7 +79,6 @@ class Terms:
     takes."""
 
     key: ApiKey
-    windows: tuple[Window, ...]
     window_arguments: tuple[str | int, ...]
     admission: Packed
     token_limit: int
@@ -136,7 +135,6 @@ class TermsBook:
         arguments = (len(windows), *(part for window in windows for part in _arguments(window)))
         return Terms(
             key=key,
-            windows=windows,
             window_arguments=arguments,
             admission=packed(key.id, _quota(key.tier), *arguments),
             token_limit=min((window.token_limit for window in windows if window.token_limit), default=0),

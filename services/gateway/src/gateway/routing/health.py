@@ -28,7 +28,7 @@ _RETRIES_A_SECOND = 0.2
 Header = Callable[[bytes], bytes | None]
 """A header of a provider's answer, by its name in lower case."""
 
-NOTHING_LEFT = re.compile(rb"remaining[^:\r]*:[ \t]*0[ \t]*\r")
+NOTHING_LEFT = re.compile(rb"remaining[a-z-]{0,40}:[ \t]{0,8}0[ \t]{0,8}\r")
 """How a head looks that may tell that nothing is left of a limit."""
 
 _HEADROOM = (

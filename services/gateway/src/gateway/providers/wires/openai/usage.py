@@ -11,22 +11,22 @@ from msgspec import Meta, Struct
 
 from gateway.providers.counting import MOST_TOKENS, count_of, details_in
 
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)] | None
+_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)] | None
 
 
 class _Inside(Struct):
     """What the prompt's tokens were."""
 
-    cached_tokens: Count = None
-    cache_write_tokens: Count = None
-    audio_tokens: Count = None
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    audio_tokens: _Count = None
 
 
 class _Outside(Struct):
     """What the completion's tokens were."""
 
-    reasoning_tokens: Count = None
-    audio_tokens: Count = None
+    reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
 
 
 _NOTHING_INSIDE, _NOTHING_OUTSIDE = _Inside(), _Outside()
@@ -35,13 +35,13 @@ _NOTHING_INSIDE, _NOTHING_OUTSIDE = _Inside(), _Outside()
 class _Report(Struct):
     """A report as nearly all are: counts that can be true, and nothing else where a count belongs."""
 
-    prompt_tokens: Count = None
-    completion_tokens: Count = None
-    total_tokens: Count = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
     prompt_tokens_details: _Inside | None = None
     completion_tokens_details: _Outside | None = None
-    prompt_cache_hit_tokens: Count = None
-    cached_tokens: Count = None
+    prompt_cache_hit_tokens: _Count = None
+    cached_tokens: _Count = None
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
