@@ -24,6 +24,9 @@ from .stack import GATEWAYS, SIDES, Stack
 BEYOND_THE_LEASE_SECONDS = 36.0
 """Longer than a hold's lease and than a delivery waits for its acknowledgement (30 s each)."""
 
+UNHEARD_SECONDS = 0.3
+"""Long enough for calls to end, too short for a gateway to give Redis up (`redis_timeout`)."""
+
 
 @dataclass
 class Nemesis:
@@ -91,6 +94,23 @@ def _killed(*names: str, is_blind: bool = False, down: float = 0.12) -> Callable
                 nemesis.stack.restart(name)
 
     return act
+
+
+def _gateway_killed_before_it_settles(nemesis: Nemesis) -> None:
+    """What a gateway has told of when it dies, Redis has not heard: its calls are settled by an estimate first, and
+    again by what they cost."""
+    for _ in range(2):
+        nemesis.sleep(0.12, 0.2)
+        name = nemesis.pick(*GATEWAYS)
+        link = nemesis.stack.links[name, "redis"]
+        with nemesis.disturbing("kill", name):
+            link.set_mode("silent")
+            time.sleep(UNHEARD_SECONDS)
+            nemesis.stack.kill(name)
+            link.set_mode("open")
+            with nemesis.disturbing("dead", *GATEWAYS):
+                nemesis.sleep(0.06, 0.12)
+            nemesis.stack.restart(name)
 
 
 def _paused(name: str, *, is_blind: bool = False) -> Callable[[Nemesis], None]:
@@ -282,6 +302,7 @@ def _inner_links(stack: Stack) -> list[tuple[str, str]]:
 KINDS = (
     Kind("nothing", _nothing),
     Kind("gateway killed", _killed(*GATEWAYS)),
+    Kind("killed before it settles", _gateway_killed_before_it_settles),
     Kind("billing killed", _killed("billing")),
     Kind("other services killed", _killed(*SIDES)),
     Kind("paused beyond the lease", _paused_beyond_the_lease),

@@ -154,7 +154,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "nobody settles again",
-        "gateway killed",
+        "killed before it settles",
         f"{_GATEWAY}/waiting.py",
         "            await settle_again(line, limiter)\n",
         "            pass\n",
