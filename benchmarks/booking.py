@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
-import psutil
 from billing.consumers import usage_handler
 from billing.domain.budgets import Setter
 from billing.domain.counters import MONTHLY
@@ -38,6 +37,8 @@ from common.servers.ports import free_port
 from common.servers.postgres import start_postgres
 from common.servers.redis import start_redis
 from common.urls import UrlRules
+
+from benchmarks.stack import cpu_seconds
 
 BATCH = 500
 _KEYS, _USERS = 100, 50
@@ -108,8 +109,7 @@ async def _book(billing: Billing, pool: Pool, consumers: int, events: list[Recei
 async def _postgres_seconds(pool: Pool) -> float:
     """CPU seconds of the server's processes that book."""
     rows = await pool.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'bench'")
-    times = [psutil.Process(row["pid"]).cpu_times() for row in rows]
-    return sum(one.user + one.system for one in times)
+    return cpu_seconds(*[row["pid"] for row in rows])
 
 
 def _event(number: int) -> Received:

@@ -14,8 +14,9 @@ from typing import Any
 
 import asyncpg
 import httpx2
-import psutil
 from rich.table import Table
+
+from benchmarks.stack import cpu_seconds
 
 _MODELS = 5_000
 _PATH = "/api/v1/llm/models"
@@ -73,16 +74,11 @@ async def measure_lists(stack: dict[str, Any], scale: float) -> list[Waited]:
     await connection.execute("UPDATE catalog_sync.revisions SET number = number + 1")
     await connection.execute("ANALYZE catalog_sync.models, catalog_sync.prices")
     await connection.close()
-    processes = [psutil.Process(int(stack["pids"][name])) for name in ("gateway", "catalog-sync")]
-    return [await _measure(stack["url"], processes, each, max(50, int(_CALLS * scale))) for each in SCENARIOS]
+    pids = [int(stack["pids"][name]) for name in ("gateway", "catalog-sync")]
+    return [await _measure(stack["url"], pids, each, max(50, int(_CALLS * scale))) for each in SCENARIOS]
 
 
-def _cpu_seconds(processes: list[psutil.Process]) -> float:
-    times = [process.cpu_times() for process in processes]
-    return float(sum(each.user + each.system for each in times))
-
-
-async def _measure(url: str, processes: list[psutil.Process], listed: Listed, calls: int) -> Waited:
+async def _measure(url: str, pids: list[int], listed: Listed, calls: int) -> Waited:
     numbers, waited = count(), list[float]()
 
     async def reader(client: httpx2.AsyncClient) -> int:
@@ -98,9 +94,9 @@ async def _measure(url: str, processes: list[psutil.Process], listed: Listed, ca
 
     async with httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         (await client.get(_PATH, params=listed.asked)).raise_for_status()
-        before = _cpu_seconds(processes)
+        before = cpu_seconds(*pids)
         totals = await asyncio.gather(*(reader(client) for _ in range(_CONNECTIONS)))
-        cpu_ms = 1000 * (_cpu_seconds(processes) - before) / calls
+        cpu_ms = 1000 * (cpu_seconds(*pids) - before) / calls
     ordered = sorted(waited)
     p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
     return Waited(listed.scenario, max(totals), calls, cpu_ms, p50, p99)

@@ -5,12 +5,11 @@
 -- it answers as before and holds nothing more. The gateway names the counters of the periods that it thinks are now; when
 -- its clock is off it is told the time, and asks again. A call counts in the periods in which its first attempt was admitted.
 --
--- ARGV 1 request id                           6 may the output be cut to fit (1/0)   11 lease, milliseconds
---      2 attempt number                       7 input tokens, at most                12 api key id
---      3 nano-USD of the input, at most       8 choices that may be produced         13 calls a month (-1: unlimited)
---      4 nano-USD per million output tokens   9 what the reaper needs to tell        14 how many windows
---      5 output tokens, at most                 of this call (JSON)
---                                            10 this server's run id
+-- ARGV 1 request id                          6 may the output be cut to fit (1/0)   11 lease, milliseconds
+--      2 attempt number                      7 input tokens, at most                12 api key id
+--      3 nano-USD of the input, at most      8 choices that may be produced         13 calls a month (-1: unlimited)
+--      4 nano-USD per million output tokens  9 what the reaper needs to tell (JSON) 14 how many windows
+--      5 output tokens, at most             10 this server's run id
 --      then for each window: whose, requests a minute, tokens a minute, calls at once (0: none)
 --      then: periods begin, ms; and end before, ms; whose quota and month ('': none)
 --      then for each counter: suffix of its keys, name, most nano-USD (-1: only counted)

@@ -1,7 +1,7 @@
 """Commands for Redis in its own framing (RESP). Pure.
 
-Packing a script's forty arguments costs more than any other step of an admission, and most of them are the same at every
-call of a key: those are packed once and joined to the rest.
+Packing the arguments of the scripts took a twentieth of a call's instructions, and most of them are the same at every call
+of a key: those are packed once and joined to the rest.
 """
 
 from __future__ import annotations
