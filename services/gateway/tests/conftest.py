@@ -80,7 +80,7 @@ async def stack(
         "KEYVAULT_URL": keyvault_url,
         "GATEWAY_SERVICE_TOKEN": "t" * 32,
         "GATEWAY_JOURNAL_DIR": str(tmp_path / "journal"),
-        "PROVIDER_REQUEST_TIMEOUT": "2s",
+        "PROVIDER_REQUEST_TIMEOUT": "20s",
     }.items():
         monkeypatch.setenv(name, value)
     async with (
@@ -92,7 +92,7 @@ async def stack(
                 break
             await asyncio.sleep(0.02)
         month = datetime.now(UTC).strftime("%Y:%m")
-        yield Stack(url, http, bus, cache, put, tmp_path / "journal", simulator_journal, month)
+        yield Stack(url, http, bus, cache, put, tmp_path / "journal", simulator_url, simulator_journal, month)
     await cache.aclose()
     await bus.close()
 
@@ -114,8 +114,6 @@ async def house(
         "CORS_ORIGINS": "https://console.example, https://other.example",
         "GATEWAY_MAX_BODY_BYTES": "8388608",
         "GATEWAY_MAX_ANSWER_BYTES": "4194304",
-        "PROVIDER_REQUEST_TIMEOUT": "1s",
-        "PROVIDER_TOTAL_TIMEOUT": "2s",
     }
     folder = tmp_path_factory.mktemp("house")
     async with open_house(*house_servers, simulator, folder, settings) as opened:

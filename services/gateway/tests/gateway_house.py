@@ -104,7 +104,7 @@ class House(Stack):
         """One call of gpt-4."""
         return await self.chat(content, key=caller.secret, **members)
 
-    async def told(self, caller: Caller, least: int = 1, seconds: float = 5.0) -> list[Any]:
+    async def told(self, caller: Caller, least: int = 1, seconds: float = 30.0) -> list[Any]:
         """The usage events of a key, once there are so many."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -257,7 +257,7 @@ async def open_house(
         "GATEWAY_HTTP_PORT": str(port),
         "GATEWAY_SERVICE_TOKEN": SERVICE_TOKEN,
         "GATEWAY_JOURNAL_DIR": str(folder / "journal"),
-        "PROVIDER_REQUEST_TIMEOUT": "2s",
+        "PROVIDER_REQUEST_TIMEOUT": "20s",
         **(settings or {}),
     }
     url = f"http://127.0.0.1:{port}"
@@ -266,7 +266,7 @@ async def open_house(
         httpx2.AsyncClient(base_url=url, timeout=20) as http,
     ):
         month = datetime.now(UTC).strftime("%Y:%m")
-        house = House(url, http, bus, cache, put, folder / "journal", simulator[1], month, environment=environment)
+        house = House(url, http, bus, cache, put, folder / "journal", *simulator, month, environment=environment)
         try:
             await house.start()
             yield house

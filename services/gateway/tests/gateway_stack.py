@@ -16,10 +16,13 @@ import httpx2
 from common.bus.connect import Bus
 from common.contracts.envelope import Envelope
 from common.contracts.snapshots import (
+    AliasSnapshot,
+    DeploymentSnapshot,
     KeySecret,
     KeySnapshot,
     ModelSnapshot,
     PriceSnapshot,
+    TimeoutsSnapshot,
 )
 from common.contracts.usage import UsageRecorded
 from common.ids import uuid7
@@ -94,6 +97,15 @@ def model_snapshot(provider_type: str, name: str, input_usd: str, output_usd: st
     )
 
 
+HASTY = AliasSnapshot(
+    id="hasty",
+    alias="hasty",
+    deployments=(DeploymentSnapshot(provider="openai", model="gpt-4"),),
+    timeouts=TimeoutsSnapshot(first_byte_s=0.3),
+)
+"""gpt-4, for who does not wait: everybody else waits longer than a slow machine may take."""
+
+
 @dataclass
 class Stack:
     """A running gateway and all that tests ask around it."""
@@ -104,6 +116,7 @@ class Stack:
     redis: Any
     put: Callable[[str, str, Any], Awaitable[int]]
     journal: Path
+    simulator_url: str
     simulator_journal: Path
     month: str
 
@@ -111,6 +124,16 @@ class Stack:
         """One call of gpt-4."""
         body = {"model": "gpt-4", "messages": [{"role": "user", "content": content}], **members}
         return await self.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
+
+    async def let_go(self, name: str) -> None:
+        """Let the simulator answer the calls that it holds by this name: `[[simulate held=<name>]]`."""
+        answer = await self.http.post(f"{self.simulator_url}/control/releases", json={"name": name})
+        assert answer.status_code == 201, answer.text
+
+    async def has_hasty_alias(self) -> None:
+        """Make the model `hasty` known."""
+        await self.put("catalog", f"alias.{HASTY.id}", HASTY)
+        await self.is_callable(HASTY.alias)
 
     async def is_callable(self, model: str) -> None:
         """Wait until the gateway knows a model, and what it is called with."""
@@ -121,7 +144,7 @@ class Stack:
             await asyncio.sleep(0.01)
         raise AssertionError(f"the gateway does not hear of {model}")
 
-    async def events(self, least: int = 1, seconds: float = 5.0) -> list[UsageRecorded]:
+    async def events(self, least: int = 1, seconds: float = 30.0) -> list[UsageRecorded]:
         """All usage events so far, once there are so many."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import httpx2
 import openai
 import pytest
-from gateway_stack import KEY, Stack
+from gateway_stack import HASTY, KEY, Stack
 
 
 async def test_a_whole_answer_is_relayed_priced_and_recorded(stack: Stack) -> None:
@@ -104,13 +104,15 @@ async def test_a_hangup_stops_the_provider_and_costs_what_was_delivered(stack: S
         ("status=400", 400, "provider_rejected"),
         ("html=1", 502, "provider_error"),
         ("cut_after=0", 502, "provider_error"),
-        ("first_byte_ms=4000", 504, "provider_timeout"),
+        ("held=for-good", 504, "provider_timeout"),
     ],
 )
 async def test_a_failure_before_the_first_byte_keeps_a_true_status(
     stack: Stack, directive: str, status: int, reason: str
 ) -> None:
-    answer = await stack.chat(f"[[simulate {directive}]]", stream=True)
+    await stack.has_hasty_alias()
+    model = HASTY.alias if "held" in directive else "gpt-4"
+    answer = await stack.chat(f"[[simulate {directive}]]", stream=True, model=model)
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
     assert error["reason"] == reason

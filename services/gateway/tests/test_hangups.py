@@ -148,7 +148,7 @@ async def test_a_client_that_stops_reading_is_let_go(house: House) -> None:
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
         assert await reader.read(100)
-        [event] = await house.told(caller, seconds=6)
+        [event] = await house.told(caller)
         assert event.status == "cancelled"
         assert (await house.open_money(caller))[0] == 0
         assert house.memory() < 300 << 20

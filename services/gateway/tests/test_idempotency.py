@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio as redis
 from common.ids import uuid7
 from common.money import Money
+from common.testing.serving import eventually
 from gateway.idempotency.claims import LIFE_SECONDS
 from gateway_house import Caller, House
 
@@ -23,8 +24,8 @@ async def ask(house: House, caller: Caller, key: str, content: str = "Say hello!
     return await house.http.post(CHAT, json=body, headers={**caller.headers, "idempotency-key": key})
 
 
-async def hang_up(house: House, caller: Caller, key: str, body: dict[str, Any], seconds: float) -> None:
-    """Send a call and leave without its answer."""
+async def hang_up(house: House, caller: Caller, key: str, body: dict[str, Any]) -> None:
+    """Send a call and leave without its answer, once it is running."""
     text = json.dumps(body).encode()
     head = (
         f"POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {caller.secret}\r\nidempotency-key: {key}\r\n"
@@ -33,8 +34,14 @@ async def hang_up(house: House, caller: Caller, key: str, body: dict[str, Any], 
     host, _, port = house.url.removeprefix("http://").partition(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(head.encode() + text)
-    await asyncio.sleep(seconds)
+    await until_claimed(house, caller, key)
     writer.transport.abort()
+
+
+async def until_claimed(house: House, caller: Caller, key: str) -> None:
+    """Wait until a call with this key is in flight."""
+    name = f"idempotency:{digest_of(caller, key)}"
+    await eventually(lambda: house.redis.exists(name))
 
 
 async def until_over(house: House, caller: Caller, key: str, body: dict[str, Any]) -> httpx2.Response:
@@ -71,22 +78,27 @@ async def test_the_answer_comes_again_byte_for_byte(house: House, streamed: bool
         n: v for n, v in first.headers.items() if n != "date"
     }
     assert first.headers["content-type"].startswith("text/event-stream" if streamed else "application/json")
-    (event,) = await house.told(caller, seconds=1)
+    (event,) = await house.told(caller)
     assert event.request_id == first.headers["x-request-id"] == again.headers["x-request-id"]
     assert await house.redis.zcard(f"rate_limit:{caller.id}") == 1
 
 
 async def test_fifty_at_once_are_one_call(house: House) -> None:
     caller, key = await house.caller(), uuid7()
-    answers = await asyncio.gather(*[ask(house, caller, key, "[[simulate first_byte_ms=200]]") for _ in range(50)])
-    good = [answer for answer in answers if answer.status_code == 200]  # on a slow machine some come late
-    (first,) = [answer for answer in good if "x-tollgate-replayed" not in answer.headers]
-    others = [answer for answer in answers if answer.status_code != 200]
-    assert {answer.content for answer in good} == {first.content}
-    assert {reason(answer) for answer in others} <= {(409, "idempotency_in_flight")}
+    gate = uuid7()
+    said = f"[[simulate held={gate}]]"
+    waiting = {asyncio.create_task(ask(house, caller, key, said)) for _ in range(50)}
+    others: list[httpx2.Response] = []
+    while len(waiting) > 1:
+        over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        others += [task.result() for task in over]
+    await house.let_go(gate)
+    first = await waiting.pop()
+    assert (first.status_code, "x-tollgate-replayed" in first.headers) == (200, False)
+    assert {reason(answer) for answer in others} == {(409, "idempotency_in_flight")}
     assert all(answer.headers["retry-after"] == "1" for answer in others)
-    again = await ask(house, caller, key, "[[simulate first_byte_ms=200]]")
-    assert again.content == first.content
+    again = await ask(house, caller, key, said)
+    assert (again.content, again.headers["x-tollgate-replayed"]) == (first.content, "true")
     assert len(await house.told(caller, least=2, seconds=0.5)) == 1
 
 
@@ -117,15 +129,17 @@ async def test_a_key_is_its_virtual_key_s_own(house: House) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_call_whose_client_hung_up_goes_on_for_the_retry(house: House, streamed: bool) -> None:
     caller, key = await house.caller(), uuid7()
-    said = "[[simulate first_byte_ms=100 chunk_ms=30 tokens=10]]"
+    gate = uuid7()
+    said = f"[[simulate held={gate} chunk_ms=30 tokens=10]]"
     body = {"model": "gpt-4", "stream": streamed, "messages": [{"role": "user", "content": said}]}
-    await hang_up(house, caller, key, body, 0.2)
+    await hang_up(house, caller, key, body)
+    await house.let_go(gate)
     answer = await until_over(house, caller, key, body)
     assert answer.status_code == 200
     assert answer.headers["x-tollgate-replayed"] == "true"
     if streamed:
         assert answer.content.endswith(b"data: [DONE]\n\n")
-    (event,) = await house.told(caller, seconds=1)
+    (event,) = await house.told(caller)
     assert (event.status, event.usage.output_tokens) == ("completed", 10)
 
 
@@ -191,9 +205,10 @@ async def test_an_answer_that_was_dropped_is_not_run_again(house: House) -> None
 
 async def test_a_claim_whose_gateway_died_is_not_run_again(house: House) -> None:
     caller, key = await house.caller(), uuid7()
-    said = "[[simulate first_byte_ms=300]]"
+    gate = uuid7()
+    said = f"[[simulate held={gate}]]"
     running = asyncio.create_task(ask(house, caller, key, said))
-    await asyncio.sleep(0.1)
+    await until_claimed(house, caller, key)
     name = f"idempotency:{digest_of(caller, key)}"
     dead = f"idempotency:{digest_of(caller, 'dead')}"
     await house.redis.copy(name, dead)
@@ -202,6 +217,7 @@ async def test_a_claim_whose_gateway_died_is_not_run_again(house: House) -> None
     assert reason(await ask(house, caller, "dead", said)) == (422, "idempotency_key_reused")
     await house.redis.hset(name, mapping={"until": 1, "request": "of-a-dead-gateway"})
     assert reason(await ask(house, caller, key, said)) == (409, "idempotency_answer_gone")
+    await house.let_go(gate)
     assert (await running).status_code == 200
     assert (await ask(house, caller, key, said)).headers["x-tollgate-replayed"] == "true"  # it came to life again
 

@@ -90,7 +90,7 @@ class TestAtTheGateway:
         await put_budget(stack, "global", "5")
         await turn(stack, -1)
         async with httpx2.AsyncClient(base_url=os.environ["SIMULATOR_URL"]) as control:
-            rule = {"provider": "openai", "count": 1, "directives": {"status": 503, "first_byte_ms": 700}}
+            rule = {"provider": "openai", "count": 1, "directives": {"status": 503, "held": "midnight"}}
             await control.post("/control/faults", json=rule)
             calling = asyncio.create_task(stack.chat(model="with-fallback", max_tokens=5))
 
@@ -99,6 +99,7 @@ class TestAtTheGateway:
 
             await eventually(is_held)
             await turn(stack, 1)
+            await stack.let_go("midnight")
             answer = await calling
             await control.delete("/control/faults")
         assert answer.status_code == 200, answer.text

@@ -8,7 +8,6 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ from common.bus.provision import provision
 from common.contracts.envelope import event_headers
 from common.servers.nats import MAX_PAYLOAD_BYTES, start_nats
 from common.servers.ports import free_port
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from common.testing.certificates import write_certificate
 from gateway import nats_line
 from gateway.publisher import NotStored, Publisher
 from hypothesis import given
@@ -260,32 +256,13 @@ async def test_who_is_not_known_is_told_and_shows_no_secret(nats_url: str, capsy
     assert "not-the-password" not in said
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this host, signed by itself: its file and its key's."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    shown, secret = folder / "cert.pem", folder / "key.pem"
-    shown.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return shown, secret
-
-
 @pytest.mark.parametrize("is_trusted", [True, False])
 async def test_nothing_is_said_in_the_open_to_a_server_that_asks_for_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
 ) -> None:
-    shown, secret = certificate(tmp_path)
+    shown = write_certificate(tmp_path / "nats.pem", ["localhost"])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(shown, secret)
+    context.load_cert_chain(shown)
     heard: list[bytes] = []
 
     async def play(peer: Peer) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from common.contracts.snapshots import AliasSnapshot, DeploymentSnapshot, ProviderSnapshot, TimeoutsSnapshot
+from common.contracts.snapshots import ProviderSnapshot
 from common.providers.registry import PROVIDERS
 from gateway.patience import Patience
 from gateway.providers.errors import FAILURES, FailureClass, ProviderFailed
@@ -83,14 +83,7 @@ async def test_who_cannot_be_reached_is_tried_once_more_and_then_named(stack: St
 
 
 async def test_calls_of_an_alias_wait_as_long_as_it_says(stack: Stack) -> None:
-    hasty = AliasSnapshot(
-        id="hasty",
-        alias="hasty",
-        deployments=(DeploymentSnapshot(provider="openai", model="gpt-4"),),
-        timeouts=TimeoutsSnapshot(first_byte_s=0.3, total_s=5),
-    )
-    await stack.put("catalog", "alias.hasty", hasty)
-    await stack.is_callable("hasty")
+    await stack.has_hasty_alias()
     slow = "Say hello! [[simulate first_byte_ms=800]]"
     refused = await stack.chat(slow, model="hasty")
     assert (refused.status_code, refused.json()["error"]["message"]) == (504, "OpenAI did not answer within 0.3 s")

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from common.money import Money
 from gateway_house import Caller, House
+from gateway_stack import HASTY
 
 CHAT = "/v1/chat/completions"
 NO = {"x-should-retry": "false"}
@@ -174,14 +175,16 @@ async def test_an_owner_that_is_away_is_unavailable(house: House) -> None:
         ("malformed_at=1", 502, "provider_error", "OpenAI sent an answer that is no chat completion"),
         ("status=401", 502, "provider_auth_failed", "OpenAI refused our credential"),
         ("status=403", 502, "provider_auth_failed", "OpenAI refused our credential"),
-        ("first_byte_ms=1500", 504, "provider_timeout", "OpenAI did not answer within 1 s"),
+        ("held=for-good", 504, "provider_timeout", "OpenAI did not answer within 0.3 s"),
     ],
 )
 async def test_a_provider_s_failure_has_a_true_status_and_costs_nothing(
     house: House, directive: str, status: int, reason: str, words: str
 ) -> None:
     caller = await house.caller()
-    answer = await house.ask(caller, f"[[simulate {directive}]]")
+    await house.has_hasty_alias()
+    model = HASTY.alias if "held" in directive else "gpt-4"
+    answer = await house.ask(caller, f"[[simulate {directive}]]", model=model)
     error = error_of(answer, status, reason)
     assert words in error["message"]
     assert "hidden" not in answer.text

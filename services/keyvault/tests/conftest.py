@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -173,8 +172,7 @@ async def vault(servers: Servers) -> AsyncIterator[Vault]:
 @asynccontextmanager
 async def vault_on(servers: Servers, **settings: str) -> AsyncIterator[Vault]:
     """The service with settings, over a database of its own."""
-    database = TestDatabase(servers.database_url, f"test_{secrets.token_hex(6)}")
-    await database.create()
+    database = TestDatabase(servers)
     await provision(servers.nats_url)
     environment = environment_of(await database.service_url("keyvault"), servers.nats_url, servers.redis_url)
     async with running({**environment, **settings}, database.owner_url, servers.redis_url) as shared:

@@ -47,6 +47,10 @@ def test_a_wrong_rule_is_refused(caller: Any, rule: Any) -> None:
     assert caller.http.get("/control/faults").json() == {"items": []}
 
 
+def test_a_release_names_a_gate(caller: Any) -> None:
+    assert caller.http.post("/control/releases", json={}).status_code == 400
+
+
 def test_a_revoked_key_is_refused_until_it_is_restored(caller: Any) -> None:
     headers = {"authorization": "Bearer sim-ok-leaving"}
     assert caller.chat("Hi", headers=headers).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -65,6 +66,19 @@ def test_the_first_byte_waits(caller: Any, streamed: bool) -> None:
     began = time.monotonic()
     assert call(caller, "f", "first_byte_ms=300", stream=streamed).status_code == 200
     assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_held_call_is_answered_once_it_is_released(caller: Any, streamed: bool) -> None:
+    gate = f"gate-{streamed}"
+    with ThreadPoolExecutor(2) as threads:
+        held = [threads.submit(call, caller, f"{gate}-{number}", f"held={gate}", stream=streamed) for number in "12"]
+        with pytest.raises(TimeoutError):
+            held[0].result(0.3)
+        assert not held[1].done()
+        assert caller.http.post("/control/releases", json={"name": gate}).status_code == 201
+        assert [answer.result(20).status_code for answer in held] == [200, 200]
+    assert call(caller, f"{gate}-3", f"held={gate}", stream=streamed).status_code == 200
 
 
 def test_a_slow_failure_waits_too(caller: Any) -> None:
@@ -281,7 +295,7 @@ def test_a_caller_that_hangs_up_stops_the_stream(caller: Any) -> None:
     assert record["completion_tokens"] == record["sent_chunks"] - 1
 
 
-@pytest.mark.parametrize("directives", ["first_byte_ms=30000", "stall_after=2 stall_ms=30000"])
+@pytest.mark.parametrize("directives", ["first_byte_ms=30000", "held=for-good", "stall_after=2 stall_ms=30000"])
 def test_a_caller_that_hangs_up_while_waiting_is_noticed_at_once(caller: Any, directives: str) -> None:
     name = directives.partition("=")[0]
     body = {"model": "gpt-4", "messages": [{"role": "user", "content": f"[[simulate {directives}]]"}], "stream": True}

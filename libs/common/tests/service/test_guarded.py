@@ -6,18 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
 import pytest_asyncio
 from common.http.guarded import GuardedTransport, guarded_client
+from common.testing.certificates import write_certificate
 from common.urls import ForbiddenUrl, UrlRules, rules_of
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 
 @dataclass
@@ -122,7 +118,7 @@ async def test_a_name_that_cannot_be_resolved_cannot_be_reached() -> None:
 
 @pytest.mark.parametrize(("name", "is_trusted"), [("api.example.com", True), ("other.example.com", False)])
 async def test_tls_is_checked_against_the_name_and_not_the_address(tmp_path: Path, name: str, is_trusted: bool) -> None:
-    certificate = write_certificate(tmp_path, "api.example.com")
+    certificate = write_certificate(tmp_path / "server.pem", ["api.example.com"])
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate)
     canary = Canary()
@@ -138,27 +134,3 @@ async def test_tls_is_checked_against_the_name_and_not_the_address(tmp_path: Pat
     server.close()
     await server.wait_closed()
     assert len(canary.heads) == int(is_trusted)
-
-
-def write_certificate(folder: Path, name: str) -> Path:
-    """A certificate for a name, signed by itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path

@@ -16,6 +16,7 @@ import msgspec
 from simulator.answers import Answer, Writer
 from simulator.connection import Connection
 from simulator.faults import NO_FAULTS, DirectiveError, Directives, FaultRules, checked, directives_in
+from simulator.gates import LONGEST_HOLD_SECONDS, Gates
 from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.playback import Playback
@@ -45,6 +46,7 @@ class Calls:
         rules: FaultRules,
         keys: Keys,
         recordings: Recordings,
+        gates: Gates,
         *,
         coalesces: bool,
     ) -> None:
@@ -54,6 +56,7 @@ class Calls:
         self._rules = rules
         self._keys = keys
         self._recordings = recordings
+        self._gates = gates
         self._coalesces = coalesces
         self._prepared = PreparedRequests()
         self._process = secrets.token_hex(5)
@@ -98,6 +101,8 @@ class Calls:
         if self._journal.is_kept:
             self._journal.append(self._encode(record))
         directives = NO_FAULTS if prepared is None else prepared.directives
+        if directives.held is not None:
+            await connection.wait_for(self._gates.gate(directives.held), LONGEST_HOLD_SECONDS)
         if directives.first_byte_ms:
             await connection.wait(directives.first_byte_ms / 1000)
         if connection.is_gone or directives.drop:

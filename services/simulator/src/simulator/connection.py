@@ -116,6 +116,15 @@ class Connection:
         except TimeoutError:
             pass
 
+    async def wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        """Waits for the event, less when the caller hangs up meanwhile, so long at most."""
+        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._wait_until_gone())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     async def start(self, status: int, headers: Headers) -> None:
         """Sends the status and the headers."""
         await self.send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,7 +1,8 @@
 """The control routes: what tests order and ask over HTTP. They need no key; the simulator is no public server.
 
-`/control/faults` holds standing rules, `/control/revocations` keys that are no longer good, `/control/rates` what models
-are billed at, `/control/journal` and `/control/summary` what has been called. Answers are JSON.
+`/control/faults` holds standing rules, `/control/releases` lets held answers go, `/control/revocations` keys that are
+no longer good, `/control/rates` what models are billed at, `/control/journal` and `/control/summary` what has been
+called. Answers are JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from simulator.bills import Bills, Rates
 from simulator.connection import Connection
 from simulator.faults import DirectiveError, FaultRule, FaultRules
+from simulator.gates import Gates
 from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.records import CallRecords
@@ -27,15 +29,24 @@ class Revocation(msgspec.Struct):
     key: str
 
 
+class Release(msgspec.Struct):
+    """A gate whose calls may go on."""
+
+    name: str
+
+
 class Control:
     """Answers the control routes, `/livez`, `/readyz` and `/metrics`."""
 
-    def __init__(self, rules: FaultRules, keys: Keys, records: CallRecords, journal: Journal, bills: Bills) -> None:
+    def __init__(
+        self, rules: FaultRules, keys: Keys, records: CallRecords, journal: Journal, bills: Bills, gates: Gates
+    ) -> None:
         self._rules = rules
         self._keys = keys
         self._records = records
         self._journal = journal
         self._bills = bills
+        self._gates = gates
 
     async def answer(self, method: str, path: str, query: bytes, connection: Connection) -> None:
         """Answers one request, 404 when the route is none of these."""
@@ -70,6 +81,9 @@ class Control:
 
     def _told(self, route: str, query: bytes, body: bytes) -> tuple[int, bytes]:
         match route:
+            case "POST /control/releases":
+                self._gates.release(msgspec.json.decode(body, type=Release).name)
+                return 201, b"{}"
             case "POST /control/revocations":
                 self._keys.revoke(msgspec.json.decode(body, type=Revocation).key)
                 return 201, b"{}"

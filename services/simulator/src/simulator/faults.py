@@ -59,6 +59,8 @@ class Directives(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     no_usage: bool = False
 
     # When it comes.
+    held: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """Nothing is answered before this gate is opened."""
     first_byte_ms: Milliseconds = 0
     chunk_ms: Milliseconds = 0
     stall_ms: Milliseconds = 60_000

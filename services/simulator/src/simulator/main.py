@@ -14,6 +14,7 @@ from simulator.calls import Calls
 from simulator.connection import Protocol
 from simulator.control import Control
 from simulator.faults import FaultRules
+from simulator.gates import Gates
 from simulator.journal import Journal
 from simulator.keys import Keys
 from simulator.recordings import Recordings
@@ -45,16 +46,16 @@ def create_app(settings: Settings) -> Simulator:
         TokenSpeaker(),
         *(OpenAISpeaker(row, streams) for row in rows()),
     ]
-    rules, keys = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys()
+    rules, keys, gates = FaultRules(frozenset(speaker.wire.provider for speaker in speakers)), Keys(), Gates()
     recordings = Recordings(settings.recordings)
-    calls = Calls(writer, journal, records, rules, keys, recordings, coalesces=settings.coalesces)
+    calls = Calls(writer, journal, records, rules, keys, recordings, gates, coalesces=settings.coalesces)
 
     def stranger(name: str) -> Speaker | None:
         row = plain_row(name)
         return OpenAISpeaker(row, streams) if row is not None else None
 
     bills = Bills(records)
-    control = Control(rules, keys, records, journal, bills)
+    control = Control(rules, keys, records, journal, bills, gates)
     return Simulator(calls, control, journal, keys, recordings, bills, speakers, stranger)
 
 

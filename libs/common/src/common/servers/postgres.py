@@ -15,6 +15,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -37,6 +38,9 @@ _SETTINGS = {
     "log_min_error_statement": "panic",  # a failed statement that sets a role's password must not stand in the log
 }
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_HASHED_ONCE = {"scram_iterations": "1"}
+"""For passwords of tests: the usual 4,096 make a stolen hash useless and each connection slow."""
+_HASHED_ONCE_SINCE = 16
 
 
 def start_postgres(
@@ -51,12 +55,12 @@ def start_postgres(
 ) -> RunningServer:
     """Start the server on `data_dir`, made on first use with superuser `postgres` and `database`.
 
-    `durable=False` is for tests: a crash of the machine may lose everything. Both password and database are taken when
-    the directory is made and must be the same later. The URL is the superuser's.
+    `durable=False` is for tests: a crash of the machine may lose everything, and passwords are hashed once. Both
+    password and database are taken when the directory is made and must be the same later. The URL is the superuser's.
     """
     program = find(POSTGRES)
     _check_version(data_dir, program)
-    cluster = _Cluster(program.path.parent, data_dir.absolute(), log_path)
+    cluster = _Cluster(program.path.parent, program.version[0], data_dir.absolute(), log_path)
     if not (data_dir / "PG_VERSION").exists():
         cluster.create(password, database, durable=durable)
     require_free(port, "postgres")
@@ -64,6 +68,10 @@ def start_postgres(
     wait_ready(child, lambda: cluster.is_ready(port), deadline_seconds=deadline_seconds)
     url = f"postgresql://{OWNER}:{quote(password, safe='')}@127.0.0.1:{port}/{quote(database, safe='')}"
     return RunningServer(child=child, url=url, port=port, version=program.version_text)
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _check_version(data_dir: Path, program: Program) -> None:
@@ -83,6 +91,7 @@ class _Cluster:
     """One data directory with the programs for it."""
 
     bin_dir: Path
+    version: int
     data_dir: Path
     log_path: Path
 
@@ -99,7 +108,8 @@ class _Cluster:
             initdb = [self.bin_dir / "initdb", "-D", making, "-U", OWNER, "--auth=scram-sha-256"]
             initdb += ["--pwfile", password_file.name, "-E", "UTF8", "--locale=C", "--no-instructions"]
             # `C` is the only locale that every build and machine has.
-            self._run([*map(str, initdb), *([] if durable else ["--no-sync"])], how)
+            initdb += [] if durable else ["--no-sync", *self._hashing()]
+            self._run(list(map(str, initdb)), how)
         if database != OWNER:
             single = [str(self.bin_dir / "postgres"), "--single", "-D", str(making), "postgres"]
             self._run(single, how, stdin=f'CREATE DATABASE "{database}"\n')
@@ -112,8 +122,8 @@ class _Cluster:
         _own([self.data_dir, *self.data_dir.rglob("*")], how)
         self._remove_stale_pid_file()
         settings = _SETTINGS if durable else _SETTINGS | _NOT_DURABLE
-        argv = [str(self.bin_dir / "postgres"), "-D", str(self.data_dir), "-p", str(port)]
-        argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        argv = [str(self.bin_dir / "postgres"), "-D", str(self.data_dir), "-p", str(port), *_options(settings)]
+        argv += [] if durable else self._hashing()
         return start_child(
             "postgres",
             argv,
@@ -123,6 +133,9 @@ class _Cluster:
             death_signal=signal.SIGINT,
             privileges=how,
         )
+
+    def _hashing(self) -> list[str]:
+        return _options(_HASHED_ONCE) if self.version >= _HASHED_ONCE_SINCE else []
 
     def is_ready(self, port: int) -> bool:
         command = [str(self.bin_dir / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "2"]

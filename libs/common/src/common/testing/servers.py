@@ -2,18 +2,22 @@
 
 Which ones: those given by URL (`DATABASE_URL`, `NATS_URL`, `REDIS_URL`); else, with `TEST_SERVERS=containers`, Docker's
 through testcontainers; else our own, from the wheels. They start once a session, and each test finds them empty: an
-own database a service and test, streams and buckets provided anew, Redis flushed. What cannot be started is an error,
-never a skipped test.
+own database a service and test, streams and buckets as if provided anew, Redis flushed. What cannot be started is an
+error, never a skipped test.
+
+Thousands of tests start so, and what one of them left untouched is not made again for the next: a service's schema is
+migrated once a session and copied from then on, a stream that nothing was put into stays.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,7 +28,7 @@ import redis.asyncio as redis
 
 from common.bus.connect import connect
 from common.bus.provision import provision
-from common.contracts.topology import BUCKETS, STREAMS
+from common.contracts.topology import BUCKETS, CONSUMERS, STREAMS
 from common.postgres.migrate import migrate_service
 from common.servers.nats import start_nats
 from common.servers.ports import free_port
@@ -39,13 +43,23 @@ class Servers:
     database_url: str
     nats_url: str
     redis_url: str
+    templates: dict[str, str] = field(default_factory=dict)
+    """Databases with the migrated schema of one service, by its package; tests get copies."""
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The servers of this session."""
     with ExitStack() as stack:
-        yield _servers(stack)
+        started = _servers(stack)
+        yield started
+        if os.environ.get("DATABASE_URL"):  # all others vanish as a whole
+            asyncio.run(_drop_templates(started))
+
+
+async def _drop_templates(servers: Servers) -> None:
+    for name in servers.templates.values():
+        await TestDatabase(servers, name).drop()
 
 
 @pytest_asyncio.fixture
@@ -59,22 +73,33 @@ async def redis_url(servers: Servers) -> str:
 
 @pytest_asyncio.fixture
 async def nats_url(servers: Servers) -> str:
-    """A NATS whose streams, buckets and consumers are new and empty."""
+    """A NATS whose streams, buckets and consumers are as new and empty."""
     bus = await connect(servers.nats_url, "tests")
-    existing = {info.config.name for info in await bus.jetstream.streams_info()}
-    for name in [*(stream.name for stream in STREAMS), *(f"KV_{bucket.name}" for bucket in BUCKETS)]:
-        if name in existing:
-            await bus.jetstream.delete_stream(name)
+    kept = 0
+    for info in await bus.jetstream.streams_info():
+        if info.config.name not in _PROVIDED:
+            continue
+        if info.state.last_seq == 0 and info.state.consumer_count == _PROVIDED[info.config.name]:
+            kept += 1
+        else:
+            await bus.jetstream.delete_stream(info.config.name)
     await bus.close()
-    await provision(servers.nats_url)
+    if kept < len(_PROVIDED):
+        await provision(servers.nats_url)
     return servers.nats_url
+
+
+_PROVIDED = {
+    **{stream.name: sum(consumer.stream == stream.name for consumer in CONSUMERS) for stream in STREAMS},
+    **{f"KV_{bucket.name}": 0 for bucket in BUCKETS},
+}
+"""The streams that are provided, those of buckets among them, with the number of their durable consumers."""
 
 
 @pytest_asyncio.fixture
 async def database(servers: Servers) -> AsyncIterator[TestDatabase]:
     """A database of this test's own; ask it for a service's migrated schema."""
-    made = TestDatabase(servers.database_url, f"test_{secrets.token_hex(6)}")
-    await made.create()
+    made = TestDatabase(servers)
     yield made
     await made.drop()
 
@@ -84,36 +109,57 @@ class TestDatabase:
 
     __test__ = False
 
-    def __init__(self, owner_url: str, name: str) -> None:
-        self._server_url = owner_url
-        self._name = name
+    def __init__(self, servers: Servers, name: str = "") -> None:
+        self._servers = servers
+        self._name = name or f"test_{secrets.token_hex(6)}"
+        self._exists = False
 
     @property
     def owner_url(self) -> str:
         """The database as its owner sees it."""
-        return urlunsplit(urlsplit(self._server_url)._replace(path=f"/{self._name}"))
+        return urlunsplit(urlsplit(self._servers.database_url)._replace(path=f"/{self._name}"))
 
     async def create(self) -> None:
-        """Make it."""
+        """Make it, empty."""
         await self._on_server(f'CREATE DATABASE "{self._name}"')
+        self._exists = True
 
     async def drop(self) -> None:
         """Remove it, whoever is still connected."""
-        await self._on_server(f'DROP DATABASE "{self._name}" WITH (FORCE)')
+        await self._on_server(f'DROP DATABASE IF EXISTS "{self._name}" WITH (FORCE)')
 
     async def service_url(self, package: str) -> str:
-        """Migrate a service's schema; the URL by which the service itself connects."""
-        password = "only-in-tests"
-        await migrate_service(self.owner_url, schema=package, password=password, package=package)
+        """A service's migrated schema, beside those asked for before; the URL by which the service itself connects."""
+        if self._exists:
+            await self._migrate(package)
+        else:
+            await self._copy(package)
         parts = urlsplit(self.owner_url)
-        return urlunsplit(parts._replace(netloc=f"{package}:{password}@{parts.hostname}:{parts.port}"))
+        return urlunsplit(parts._replace(netloc=f"{package}:{_PASSWORD}@{parts.hostname}:{parts.port}"))
+
+    async def _migrate(self, package: str) -> None:
+        await migrate_service(self.owner_url, schema=package, password=_PASSWORD, package=package)
+
+    async def _copy(self, package: str) -> None:
+        """Make it as a copy of the service's template, which is made when it is first needed."""
+        if package not in self._servers.templates:
+            template = TestDatabase(self._servers)
+            await template.create()
+            await template._migrate(package)
+            self._servers.templates[package] = template._name
+        template_name = self._servers.templates[package]
+        await self._on_server(f'CREATE DATABASE "{self._name}" TEMPLATE "{template_name}" STRATEGY file_copy')
+        self._exists = True
 
     async def _on_server(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._server_url)
+        connection = await asyncpg.connect(self._servers.database_url)
         try:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+_PASSWORD = "only-in-tests"
 
 
 def _servers(stack: ExitStack) -> Servers:

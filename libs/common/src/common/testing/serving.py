@@ -36,7 +36,7 @@ async def is_ready(client: httpx2.AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
 
 
-async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+async def eventually(holds: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any:
     """Wait until something holds; its value. TimeoutError when it does not in time."""
     async with asyncio.timeout(seconds):
         while True:
