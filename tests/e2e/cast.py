@@ -39,7 +39,7 @@ class Cast:
             answer = await self.machine.caller.post("/api/auth/login", json=body)
             self.tokens[role] = answer.json()["access_token"]
         elif role == "admin":
-            await self.machine.sign_in()
+            await self.machine.sign_in({})
             self.tokens[role] = _token(self.machine)
 
     def private(self) -> list[str]:

@@ -13,7 +13,7 @@ import pytest_asyncio
 import redis
 from common.servers.ports import free_port
 from cryptography.fernet import Fernet
-from machine import GIVEN_HOME, MASTER_KEYS, Machine, read_run, tollgate
+from machine import GIVEN_HOME, MASTER_KEYS, Machine, eventually, read_run, tollgate
 from node_clients import NodeProject, install
 
 _REFUSED = re.compile(r"Permissions Violation|Publish Violation|Subscription Violation|NOPERM|permission denied", re.I)
@@ -46,9 +46,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 
 
+@pytest.fixture(scope="session")
+def session() -> dict[str, str]:
+    """The headers of the administrator's session."""
+    return {}
+
+
 @pytest_asyncio.fixture
-async def machine(home: Path) -> AsyncIterator[Machine]:
-    """The stack, with the administrator signed in."""
+async def machine(home: Path, session: dict[str, str]) -> AsyncIterator[Machine]:
+    """The stack, whole whatever the story before has done to it, with the administrator signed in."""
     url = read_run(home)["url"]
     everybody = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
     async with (
@@ -56,7 +62,8 @@ async def machine(home: Path) -> AsyncIterator[Machine]:
         httpx2.AsyncClient(base_url=url, timeout=60, limits=everybody) as caller,
     ):
         running = Machine(home, admin, caller)
-        await running.sign_in()
+        await eventually(running.is_whole)
+        await running.sign_in(session)
         yield running
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 GIVEN_HOME = "TOLLGATE_STORIES_HOME"
 """Names the folder of a stack that runs already: stories use it instead of one of their own."""
 MASTER_KEYS = "master.keys"
@@ -56,14 +56,18 @@ class Machine:
         """The gateway."""
         return str(self.run["url"])
 
-    async def sign_in(self) -> None:
-        """Sign in as the administrator."""
+    async def sign_in(self, session: dict[str, str]) -> None:
+        """Be the administrator: by the session of the story before, while it lasts, else by a new one."""
+        self.admin.headers |= session
+        if session and (await self.admin.get("/api/auth/me")).status_code == 200:
+            return
         run = self.run
         answer = await self.admin.post(
             "/api/auth/login", json={"email": run["admin_email"], "password": run["admin_password"]}
         )
         assert answer.status_code == 200, answer.text
-        self.admin.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+        session["authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.admin.headers |= session
 
     async def make_key(self, **members: Any) -> Key:
         """A fresh virtual key."""
@@ -143,6 +147,10 @@ class Machine:
             return self.run["pids"].get(name, old_pid) != old_pid and await self.is_ready(name)
 
         await eventually(is_back)
+
+    async def is_whole(self) -> bool:
+        """Whether all services say that they are ready."""
+        return all(await asyncio.gather(*map(self.is_ready, self.run["services"])))
 
     async def is_ready(self, name: str = "gateway") -> bool:
         """Whether a service says so; a server counts as ready when the gateway is."""

@@ -23,7 +23,7 @@ async def started(environment: dict[str, str]) -> tuple[int | None, str]:
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
     except TimeoutError:
         process.kill()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -75,7 +76,9 @@ async def test_postgres_recovers_when_it_was_killed(reachable_path: Path, stops:
     first = own_postgres(reachable_path, stops)
     connection = await asyncpg.connect(first.url)
     await connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
+    orphans = psutil.Process(first.child.pid).children(recursive=True)
     first.child.end()
+    await asyncio.to_thread(psutil.wait_procs, orphans, 30)  # a new server does not start beside an old one's
 
     second = own_postgres(reachable_path, stops)
     assert await (await asyncpg.connect(second.url)).fetchval("SELECT n FROM kept") == 7

@@ -35,6 +35,7 @@ from gateway.routing.plan import Deployment
 from gateway.routing.tries import Tries
 from gateway.running import Running
 from gateway.shapes import ErrorAnswer, Refusal, failure_answer, refusal_answer, usage_event
+from gateway.shortcut import shortcut
 from gateway.upstream.attempt import failure_of, open_attempt
 from gateway.upstream.client import Deadlines, UpstreamClient, UpstreamError, UpstreamResponse
 
@@ -233,6 +234,7 @@ class Pipeline:
                         await call.client.write(events)
                 else:
                     await self._hand_on(call, decoder, events)
+                    response.shortcut = shortcut(decoder, call.client)
                 if decoder.is_done:
                     await _read_out(response)
                     break

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from gateway.api.protocol import LINE, Line
+from gateway.api.protocol import LINE, Exchange, Line
 from gateway.providers.errors import ProviderFailed
 from gateway.shapes import ErrorAnswer, Header, Refusal, error_event
 
@@ -55,6 +55,7 @@ class Client:
 
     __slots__ = (
         "_body",
+        "_is_direct",
         "_receive",
         "_send",
         "_voice",
@@ -75,6 +76,7 @@ class Client:
         self._send = send
         self._body: bytes | None = None
         self._voice: Voice | None = None
+        self._is_direct = True
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
         self.line: Line = scope["extensions"][LINE]
@@ -94,6 +96,12 @@ class Client:
     def pass_through(self, wrap: Callable[[Send], Send]) -> None:
         """Have all that is sent from now on pass through `wrap(send)`."""
         self._send = wrap(self._send)
+        self._is_direct = False
+
+    def direct(self) -> Exchange | None:
+        """Where parts of a stream may be written as they come; None: they are to be said in another dialect, or to pass
+        through somebody's hands."""
+        return self.line.exchange if self._is_direct and self._voice is None else None
 
     async def body(self, max_bytes: int, seconds: float) -> bytes:
         """The whole body. Raises Refusal when it is too large or too slow, ClientGone when it never comes."""

@@ -32,12 +32,13 @@ LINE = "tollgate.line"
 class Line:
     """A client's connection: whether it was cut, what to call when it is, and the request that is being answered."""
 
-    __slots__ = ("is_cut", "on_cut", "request")
+    __slots__ = ("exchange", "is_cut", "on_cut", "request")
 
     def __init__(self) -> None:
         self.is_cut = False
         self.on_cut: Callable[[], None] | None = None
         self.request: RequestResponseCycle | None = None
+        self.exchange: Exchange | None = None
 
     def cut(self) -> None:
         """The client has hung up."""
@@ -92,6 +93,16 @@ class Exchange:
             if not request.keep_alive:
                 request.transport.close()
             request.on_response()
+
+    def has_room(self) -> bool:
+        """Whether a further part of a stream that has begun can leave at once."""
+        flow, request = self._request.flow, self._request
+        is_within = self._is_chunked and not self._head and not request.response_complete
+        return is_within and not flow.write_paused and not request.disconnected
+
+    def write(self, body: bytes) -> None:
+        """Send a further part of a stream, which `has_room` has allowed."""
+        self._request.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
     def _framed(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """An answer's head; from now on it is known how its body is framed."""
@@ -169,7 +180,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """A request's turn has come: it is answered by a task."""
-        self._line.request = cycle
-        task = self.loop.create_task(Exchange(cycle).run(app))
+        self._line.request, self._line.exchange = cycle, Exchange(cycle)
+        task = self.loop.create_task(self._line.exchange.run(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

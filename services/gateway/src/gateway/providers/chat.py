@@ -220,6 +220,8 @@ class ChatStream(abc.ABC):
     `finished` once the provider has said why the answer ended.
     """
 
+    read_plain = None
+
     def __init__(self, provider: str, created: int, model: str, *, wants_usage: bool) -> None:
         self.provider = provider
         self.created = created

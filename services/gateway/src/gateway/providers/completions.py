@@ -144,6 +144,8 @@ def _continued(choice: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
 class _Continuation:
     """A stream of chat, told as one of completions."""
 
+    read_plain = None
+
     def __init__(self, inner: StreamDecoder) -> None:
         self._inner = inner
         self.is_done = False

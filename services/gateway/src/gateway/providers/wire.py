@@ -54,6 +54,11 @@ class StreamDecoder(Protocol):
     service_tier: str | None
 
     @property
+    def read_plain(self) -> Callable[[bytes], bytes] | None:
+        """`feed` for a piece in which nothing but further text comes, as in nearly every one: its events; b"", with
+        nothing done, for any other. None where no piece can be told to be such a one."""
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended, as clients know it."""
 

@@ -153,8 +153,6 @@ class Connection(asyncio.BufferedProtocol):
             self._complete(response, failure is not None)
         elif failure is not None:
             self.fail(failure)
-        elif response.status:
-            response.wake()
 
     def eof_received(self) -> None:
         self._hang_up(is_orderly=True)
@@ -207,6 +205,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bodiless_bytes += len(data)
         if self._bodiless_bytes > self._limits.header_bytes and self._ended_at < 0:
             raise UpstreamTooLarge(f"more than {self._limits.header_bytes} bytes of headers")
+        if response.status:
+            response.wake()  # the provider is still there
 
     def _open(self, response: UpstreamResponse, raw: bytes) -> None:
         """Cuts the header block out of what has been received and checks what the parser leaves open."""

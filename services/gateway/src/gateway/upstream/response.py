@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 _OF_THE_COMPRESSED = frozenset({b"content-encoding", b"content-length"})
 
 
+Shortcut = Callable[[bytes], bool]
+"""Takes a piece of the body as soon as it comes, in place of the reader; False, and nothing done, if it does not."""
+
+
 class UpstreamResponse:
     """Status, headers and body of one answer. Read it by one task, to its end, or `abort` it; `async with` does so.
+
+    While the reader waits, what comes is offered to `shortcut`, if there is one, first: a piece that it takes wakes nobody.
 
     `framed` is False when only the end of the connection marks the end of the body: such an answer may have been cut
     without anybody being able to tell.
@@ -38,7 +44,7 @@ class UpstreamResponse:
 
     __slots__ = (
         "_buffered", "_connection", "_ended", "_error", "_head", "_headers", "_inflater", "_limits", "_loop",
-        "_lowered", "_pieces", "_waiter", "deadlines", "framed", "phase_at", "status", "total_at",
+        "_lowered", "_pieces", "_waiter", "deadlines", "framed", "phase_at", "shortcut", "status", "total_at",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +67,7 @@ class UpstreamResponse:
         self._ended = False
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.shortcut: Shortcut | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,11 +148,17 @@ class UpstreamResponse:
         if b"\r\ncontent-encoding:" in lowered:
             self._inflater = inflater_for(self._find(b"content-encoding") or b"", self._limits.max_expansion)
         self.status = status
+        self.wake()
 
     def receive(self, piece: bytes) -> bool:
-        """Keeps a piece of the body; True if so much is waiting that the provider has to be held back."""
+        """Keeps a piece of the body, for which the reader is woken, unless it is taken on the short way; True if so much
+        is waiting that the provider has to be held back."""
+        if self.shortcut is not None and self._is_awaited() and self.shortcut(piece):
+            self.phase_at = self._loop.time() + self.deadlines.between_chunks_seconds
+            return False
         self._pieces.append(piece)
         self._buffered += len(piece)
+        self.wake()
         return self._buffered > self._limits.buffer_bytes
 
     def finish(self) -> None:
@@ -190,6 +203,10 @@ class UpstreamResponse:
             raise self._error
 
     # Inside.
+
+    def _is_awaited(self) -> bool:
+        """Whether the reader has had all that came before, as it came, and waits for what comes next."""
+        return self._waiter is not None and not self._pieces and self._inflater is None
 
     def _find(self, name: bytes) -> bytes | None:
         start = self._lowered.find(b"\r\n%b:" % name)

@@ -40,6 +40,7 @@ class EventsDecoder:
 
     finish_reason: str | None = None
     identity: Identity = (None, None, None)
+    read_plain = None
 
     def __init__(self, provider: ProviderRow, last: str, counted: Callable[[Mapping[str, Any]], Usage | None]) -> None:
         self._provider = provider

@@ -110,6 +110,17 @@ class StreamDecoder:
                 return told
         return told + self._read_all(piece)
 
+    def read_plain(self, piece: bytes) -> bytes:
+        """`feed` for a piece that is known chunks and nothing else; b"", with nothing done, for any other."""
+        if self.is_done or self.failure is not None or self._events.has_begun():
+            return b""
+        run = self._plain.read_run(piece)
+        if run is None or run.rest:
+            return b""
+        self.content_bytes += run.characters
+        self.pieces += run.texts
+        return run.events
+
     def finish(self) -> bytes:
         """The last events; `failure` is set when the stream ended before the answer did."""
         last = self._take(self._events.finish())
