@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 from common.contracts.changes import CredentialInvalid
 from common.contracts.envelope import Envelope
+from keyvault.store import users
 
 from .test_own_credentials_api import MINE, give, shown
 from .test_provider_keys_started import TestedProvider
@@ -66,6 +68,25 @@ async def test_a_refused_credential_is_marked_once_and_its_owner_told_once(alone
         return one["status"] == "valid" and one["last_validated_at"] is not None
 
     await eventually(works_again)
+
+
+async def test_what_calls_tell_does_not_wait_for_who_changes_the_account(alone: Any, eventually: Any) -> None:
+    """Else whoever changes one of its credentials, which waits for what calls tell, would wait for ever."""
+    user = await alone.person()
+    made = await give(alone, user)
+    refused = call_with(made["id"], datetime.now(UTC) + timedelta(seconds=1), is_refused=True)
+
+    async def is_invalid() -> bool:
+        return (await shown(alone, user))[made["id"]]["status"] == "invalid"
+
+    changing = await asyncpg.connect(alone.environment["KEYVAULT_DATABASE_URL"])
+    try:
+        async with changing.transaction():
+            await users.lock(changing, user.id)
+            await publish(alone, refused)
+            await eventually(is_invalid)
+    finally:
+        await changing.close()
 
 
 async def test_the_first_call_that_works_validates_and_later_ones_change_nothing(alone: Any, eventually: Any) -> None:

@@ -108,7 +108,7 @@ async def active_ids(connection: Connection) -> list[str]:
 async def lock(connection: Connection, credential_ids: Sequence[str]) -> list[Credential]:
     """Lock credentials, in one order for everybody."""
     rows = await connection.fetch(
-        "SELECT * FROM credentials WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", list(credential_ids)
+        "SELECT * FROM credentials WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE", list(credential_ids)
     )
     return [credential_of(row) for row in rows]
 

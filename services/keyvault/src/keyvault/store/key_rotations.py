@@ -64,7 +64,7 @@ async def remind(connection: Connection, now: datetime, limit: int) -> list[Rota
         "UPDATE key_rotations SET reminded_at = $1 WHERE key_id IN ("
         " SELECT r.key_id FROM key_rotations r JOIN virtual_keys k ON k.id = r.key_id"
         " WHERE r.due_since + r.grace_seconds * interval '0.5 second' <= $1 AND r.reminded_at IS NULL"
-        " AND k.revoked_at IS NULL ORDER BY r.due_since LIMIT $2 FOR UPDATE OF r SKIP LOCKED) RETURNING *",
+        " AND k.revoked_at IS NULL ORDER BY r.due_since LIMIT $2 FOR NO KEY UPDATE OF r SKIP LOCKED) RETURNING *",
         now,
         limit,
     )

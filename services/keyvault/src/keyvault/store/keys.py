@@ -73,7 +73,7 @@ async def end_current_secret(connection: Connection, key_id: str, expires_at: da
 async def lock(connection: Connection, key_ids: Sequence[str]) -> list[str]:
     """Lock keys, in one order for everybody; the ids of those that exist. Read them afterwards, with `find`."""
     rows = await connection.fetch(
-        "SELECT id FROM virtual_keys WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE", list(key_ids)
+        "SELECT id FROM virtual_keys WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE", list(key_ids)
     )
     return [str(row["id"]) for row in rows]
 

@@ -53,7 +53,7 @@ async def judge(connection: Connection, verdicts: Mapping[str, Verdict]) -> list
         "WITH told AS (SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::boolean[]) AS t (id, at, is_good)),"
         " before AS (SELECT c.id, c.verdict, t.at, t.is_good FROM credentials c JOIN told t ON t.id = c.id"
         " WHERE c.owner_user_id IS NOT NULL AND c.status = 'active' AND t.at >= c.secret_at"
-        " AND (c.judged_at IS NULL OR c.judged_at < t.at) ORDER BY c.id FOR UPDATE OF c)"
+        " AND (c.judged_at IS NULL OR c.judged_at < t.at) ORDER BY c.id FOR NO KEY UPDATE OF c)"
         " UPDATE credentials c SET judged_at = b.at, verdict = CASE WHEN b.is_good THEN 'valid' ELSE 'invalid' END,"
         " last_validated_at = CASE WHEN b.is_good AND (c.last_validated_at IS NULL OR b.verdict <> 'valid')"
         " THEN b.at ELSE c.last_validated_at END"
@@ -82,7 +82,8 @@ async def note_validation(
 async def lock_of_owners(connection: Connection, user_ids: Sequence[str]) -> list[Credential]:
     """The credentials of some users that were not removed, locked in one order for everybody."""
     rows = await connection.fetch(
-        "SELECT * FROM credentials WHERE owner_user_id = ANY($1::text[]) AND status = 'active' ORDER BY id FOR UPDATE",
+        "SELECT * FROM credentials WHERE owner_user_id = ANY($1::text[]) AND status = 'active' ORDER BY id"
+        " FOR NO KEY UPDATE",
         list(user_ids),
     )
     return [credential_of(row) for row in rows]

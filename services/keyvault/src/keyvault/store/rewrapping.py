@@ -11,7 +11,8 @@ from keyvault.store.credentials import credential_of
 async def under_other_keys(connection: Connection, kid: str, limit: int) -> list[Credential]:
     """Some credentials whose secret is not under this master key, locked; those that others hold are left out."""
     rows = await connection.fetch(
-        "SELECT * FROM credentials WHERE status = 'active' AND kid <> $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        "SELECT * FROM credentials WHERE status = 'active' AND kid <> $1 ORDER BY id LIMIT $2"
+        " FOR NO KEY UPDATE SKIP LOCKED",
         kid,
         limit,
     )
@@ -26,7 +27,7 @@ async def count_under_other_keys(connection: Connection, kid: str) -> int:
 async def plain(connection: Connection) -> list[Credential]:
     """Credentials whose secret somebody wrote into the table as it is, locked."""
     rows = await connection.fetch(
-        "SELECT * FROM credentials WHERE status = 'active' AND ciphertext !~ '^[a-z][0-9][.]' ORDER BY id FOR UPDATE"
+        "SELECT * FROM credentials WHERE status = 'active' AND ciphertext !~ '^[a-z][0-9][.]' ORDER BY id FOR NO KEY UPDATE"
     )
     return [credential_of(row) for row in rows]
 

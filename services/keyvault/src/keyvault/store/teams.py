@@ -65,7 +65,8 @@ async def hold(connection: Connection, team_id: str) -> Team | None:
 async def lock(connection: Connection, team_ids: Sequence[str]) -> list[Team]:
     """Teams that were not removed, to be changed or told of, in one order for everybody."""
     rows = await connection.fetch(
-        "SELECT * FROM teams WHERE id = ANY($1::text[]) AND removed_at IS NULL ORDER BY id FOR UPDATE", list(team_ids)
+        "SELECT * FROM teams WHERE id = ANY($1::text[]) AND removed_at IS NULL ORDER BY id FOR NO KEY UPDATE",
+        list(team_ids),
     )
     return [_team(row) for row in rows]
 

@@ -50,14 +50,14 @@ async def hold(connection: Connection, user_id: str) -> User | None:
 
 
 async def lock(connection: Connection, user_id: str) -> User | None:
-    """The account of an id, to be changed."""
-    row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
+    """The account of an id, to be changed. Its id is not: what refers to it needs to wait for nobody."""
+    row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
     return _user(row) if row else None
 
 
 async def lock_enabled_admins(connection: Connection) -> list[str]:
     """The ids of all who can administer, none of which changes until the transaction ends."""
-    rows = await connection.fetch("SELECT id FROM users WHERE role = 'admin' AND enabled ORDER BY id FOR UPDATE")
+    rows = await connection.fetch("SELECT id FROM users WHERE role = 'admin' AND enabled ORDER BY id FOR NO KEY UPDATE")
     return [str(row["id"]) for row in rows]
 
 
