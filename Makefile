@@ -4,9 +4,13 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
+# What is started here is started again and again, and need not be compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests mostly wait for servers, so a few more at once than there are cores.
 # Servers given by URL are shared by all of them: then one after the other.
 WORKERS ?= $(if $(DATABASE_URL)$(NATS_URL)$(REDIS_URL),0,4)
+# The stories wait even more, each worker on a whole stack of its own; a stack that runs already is shared.
+STACKS ?= $(if $(TOLLGATE_STORIES_HOME),0,2)
 # The first Python on PATH that is new enough; `make run PYTHON=/path/to/python3` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -32,7 +36,7 @@ status: .venv/.installed ## what runs, with pids and health
 .PHONY: test test-slow faults sabotage lint
 test: .venv/.installed-dev ## install, run the tests against real servers (given by URL, else own)
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile libs services cli tests/contracts
-	@$(BIN)/python -m pytest -m "not slow" tests/e2e tests/faults
+	@$(BIN)/python -m pytest -m "not slow" -n $(STACKS) --dist loadfile tests/e2e tests/faults
 
 test-slow: .venv/.installed-dev ## the long tests, every property searched anew with more examples, every fault once
 	@HYPOTHESIS_SEARCH=1 $(BIN)/python -m pytest -m "slow or hypothesis" -n $(WORKERS) --dist loadfile --timeout 900 \
@@ -46,11 +50,19 @@ sabotage: .venv/.installed-dev ## plant known bugs in a copy of the tree and sho
 	@$(BIN)/python -m tests.faults.sabotage
 
 lint: .venv/.installed-dev ## style, types, the dependency rule, SQL, manifests, generated files, vocabulary
+	@$(MAKE) -j 2 --output-sync=target lint-style lint-rules lint-types
+
+.PHONY: lint-style lint-rules lint-types
+lint-style:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py deploy/checks deploy/docker benchmarks tests/faults
 	@$(BIN)/lint-imports
+
+lint-rules:
 	@$(BIN)/python -m pytest -q tests/lint
+
+lint-types:
+	@$(BIN)/mypy libs/*/src services/*/src cli/src cli/install.py deploy/checks deploy/docker benchmarks tests/faults
 
 .PHONY: bench contracts docs published lock clean
 bench: .venv/.installed-dev ## start the stack with the simulator at zero delay and measure it

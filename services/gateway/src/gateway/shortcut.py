@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gateway.api.client import Client
 from gateway.providers.wire import StreamDecoder
-from gateway.upstream.response import Shortcut
+from gateway.upstream.client import Shortcut
 
 
 def shortcut(decoder: StreamDecoder, client: Client) -> Shortcut | None:

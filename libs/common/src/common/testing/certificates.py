@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -12,11 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from common.clock import SystemClock
+
 
 def write_certificate(path: Path, hosts: Sequence[str], addresses: Sequence[str] = ()) -> Path:
     """A certificate for these names and addresses, good for a day, with its key, as one PEM file: for the server to
     show and for the client to trust."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    key, now = ec.generate_private_key(ec.SECP256R1()), SystemClock().now()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     known_as = [*map(x509.DNSName, hosts), *(x509.IPAddress(ipaddress.ip_address(one)) for one in addresses)]
     certificate = (

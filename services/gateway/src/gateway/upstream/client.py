@@ -40,7 +40,7 @@ from gateway.upstream.request import (
     header_block,
     split_url,
 )
-from gateway.upstream.response import UpstreamResponse
+from gateway.upstream.response import Shortcut, UpstreamResponse
 
 __all__ = [
     "ClientLimits",
@@ -50,6 +50,7 @@ __all__ = [
     "Origin",
     "Phase",
     "Resolver",
+    "Shortcut",
     "UpstreamClient",
     "UpstreamCut",
     "UpstreamError",
