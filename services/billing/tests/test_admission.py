@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
+import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 from billing.domain.budgets import Setter
 from billing.domain.counters import Span
 from billing.flows.budgets import Wanted
+from billing.jobs import AdmissionKeeper, JobMetrics
 from common.contracts.envelope import event_headers
+from prometheus_client import CollectorRegistry
 
 MakeEvent = Callable[..., Any]
 TRIED = {
@@ -42,6 +46,31 @@ async def test_a_fresh_installation_opens_at_once(journeys: Any, store: redis.Re
     assert await journeys.billing.admission.keep_open()
     epoch, server = str(await store.get("epoch")), await store.info("server")
     assert epoch.endswith(f"@{server['run_id']}")
+
+
+async def test_a_database_that_says_farewell_to_a_query_is_waited_out(
+    journeys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")])
+    looked_again = asyncio.Event()
+
+    async def keep_open() -> bool:
+        for error in answers:
+            raise error
+        looked_again.set()
+        return True
+
+    monkeypatch.setattr(journeys.billing.admission, "keep_open", keep_open)
+    monkeypatch.setattr("billing.jobs._ADMISSION_SECONDS", 0.01)
+    keeper = asyncio.create_task(
+        AdmissionKeeper(journeys.billing, JobMetrics(CollectorRegistry()), journeys.clock).run()
+    )
+    try:
+        async with asyncio.timeout(5):
+            await looked_again.wait()
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
 
 
 async def test_lost_counters_are_rebuilt_exactly_before_admission_opens(

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 import structlog
 from fastapi import FastAPI
 from faststream.nats import NatsBroker
@@ -27,7 +26,7 @@ from common.contracts.topology import SESSIONS_BUCKET, USAGE, consumer_of
 from common.http.app import Check
 from common.http.sessions import Sessions
 from common.postgres.outbox import Relay
-from common.postgres.pool import Pool, open_pool
+from common.postgres.pool import AWAY, Pool, open_pool
 from common.settings import DatabaseServiceSettings
 from common.tasks import Tasks
 from common.telemetry.traces import configure_traces
@@ -35,7 +34,7 @@ from common.telemetry.traces import configure_traces
 log = structlog.get_logger()
 
 _CLOSE_SECONDS = 5.0
-_CLOSING_ERRORS = (OSError, EOFError, TimeoutError, NatsError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_CLOSING_ERRORS = (*AWAY, EOFError, NatsError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Backbone:
         async def postgres() -> bool:
             try:
                 return bool(await self.pool.fetchval("SELECT true", timeout=2))
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 return False
 
         async def nats() -> bool:

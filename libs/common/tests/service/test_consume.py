@@ -223,6 +223,7 @@ async def test_an_error_of_several_lines_stands_in_one_header(bench: Bench) -> N
         TimeoutError(),
         asyncpg.DeadlockDetectedError("two at once"),
         asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
         AttributeError("a bug of ours"),
         KeyError("a bug of ours"),
     ],

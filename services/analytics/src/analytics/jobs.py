@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-import asyncpg
 import structlog
+from common.postgres.pool import AWAY
 from prometheus_client import CollectorRegistry, Gauge
 
 from analytics.flows import Analytics
@@ -40,7 +40,7 @@ class MonthKeeper:
         while True:
             try:
                 last = await self._analytics.prepare_months()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("partitions_wait", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import asyncpg
 import structlog
 from common.bus.consume import Handle, Received
 from common.contracts.snapshots import KeySnapshot
+from common.postgres.pool import AWAY
 
 from billing.domain.reading import Reader
 from billing.flows import Billing
@@ -53,7 +53,7 @@ class KeyNames:
             names = dict(self._waiting)
             try:
                 await self._billing.remember_key_names(names)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("key_names_wait", error=type(error).__name__)
                 self._came.set()
                 await asyncio.sleep(_RETRY_SECONDS)

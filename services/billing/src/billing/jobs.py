@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, date, timedelta
 
-import asyncpg
 import structlog
 from common.clock import Clock
 from common.errors import TollgateError
 from common.money import NANO
+from common.postgres.pool import AWAY
 from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.exceptions import RedisError
@@ -32,7 +32,7 @@ _AFTER_FAILURE_SECONDS = (300.0, 900.0, 3_600.0, 10_800.0)
 """How long a provider is left alone after each failure of a day; after one more it is given up until the next day."""
 _AUDIT_SHARE = 0.05
 _MOST_SHOWN = 20
-_OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, RedisError)
+_OUTAGES = (*AWAY, NatsError, RedisError)
 
 
 class JobMetrics:

@@ -14,11 +14,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 from common.bus.connect import Bus
 from common.clock import Clock
 from common.contracts.topology import CATALOG_BUCKET
+from common.postgres.pool import AWAY
 from nats.errors import Error as NatsError
 from nats.js.kv import KV_DEL, KV_PURGE
 
@@ -36,7 +36,7 @@ _RETRY_SECONDS = 2.0
 _READ_SECONDS = 30.0
 _SILENCE_SECONDS = 1.0
 
-_OUTAGE = (OSError, NatsError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_OUTAGE = (*AWAY, NatsError)
 
 
 class Upkeep:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import structlog
 from common.bus.connect import Bus
 from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_BUCKET
 from common.errors import Unavailable
+from common.postgres.pool import AWAY
 from common.tasks import Tasks
 from nats.errors import Error as NatsError
 from nats.js.kv import KV_DEL, KV_PURGE
@@ -38,7 +38,7 @@ _KEPT_SECONDS = 300.0
 _VERIFY_SECONDS = 6 * 3600.0
 _READ_SECONDS = 30.0
 
-_OUTAGES = (OSError, TimeoutError, NatsError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable)
+_OUTAGES = (*AWAY, NatsError, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from common.bus.connect import Bus
 from common.contracts.envelope import MESSAGE_ID_HEADER
 from common.contracts.privileges import inbox_of
 from common.contracts.topology import Consumer
+from common.postgres.pool import AWAY
 
 log = structlog.get_logger()
 
@@ -192,7 +193,7 @@ async def _undecoded(message: NatsMessage) -> bytes:
 
 
 def _is_bug(error: Exception) -> bool:
-    return not isinstance(error, (OSError, TimeoutError, NatsError, asyncpg.PostgresError, asyncpg.InterfaceError))
+    return not isinstance(error, (*AWAY, NatsError))
 
 
 def _received(msg: Msg) -> Received:

@@ -36,7 +36,7 @@ from common.contracts.envelope import Contract, Envelope, event_headers
 from common.contracts.snapshots import Snapshot
 from common.contracts.topology import BUCKETS, STREAMS, Stream
 from common.errors import Unprocessable
-from common.postgres.pool import Connection, Pool
+from common.postgres.pool import AWAY, Connection, Pool
 
 log = structlog.get_logger()
 
@@ -121,7 +121,7 @@ class Relay:
         while True:
             try:
                 published = await self._publish_batch()
-            except (OSError, NatsError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*AWAY, NatsError) as error:
                 log.warning("outbox_waits", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
