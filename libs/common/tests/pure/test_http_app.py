@@ -57,6 +57,10 @@ def app() -> FastAPI:
     async def unstorable() -> None:
         raise asyncpg.CharacterNotInRepertoireError(SENSITIVE)
 
+    @made.get("/outage/{name}")
+    async def outage(name: str) -> None:
+        raise getattr(asyncpg, name, ConnectionResetError)(SENSITIVE)
+
     @made.get("/http")
     async def http() -> None:
         raise HTTPException(418, "a teapot", {"x-kind": "tea"})
@@ -136,6 +140,22 @@ async def test_a_value_that_the_database_cannot_hold_is_the_clients_fault_and_to
     assert SENSITIVE not in answer.text
     assert [line["event"] for line in lines] == ["value_unstorable"]
     assert SENSITIVE not in str(lines)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ConnectionDoesNotExistError", "AdminShutdownError", "CannotConnectNowError", "TooManyConnectionsError",
+        "DeadlockDetectedError", "InternalClientError", "a connection that was reset",
+    ],
+)  # fmt: skip
+async def test_while_the_database_is_away_clients_are_told_to_ask_again(client: httpx2.AsyncClient, name: str) -> None:
+    with capture_logs() as logged:
+        response = await client.get(f"/outage/{name}")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json() == {"detail": "the service cannot answer just now", "code": "unavailable"}
+    assert [line["event"] for line in logged] == ["request_unavailable"]
+    assert SENSITIVE not in str(logged)
 
 
 async def test_a_frameworks_own_errors_keep_status_and_headers(client: httpx2.AsyncClient) -> None:

@@ -1,8 +1,8 @@
 """The FastAPI app around a service's routes: probes, metrics, errors, request ids.
 
 `/livez` says that the process runs, `/readyz` that it can do its work (each check by name), `/metrics` what it counts.
-One handler renders every error as `{"detail": …}` with the status that the error names; anything unexpected is a 500
-that says nothing, and a log line that says where.
+One handler renders every error as `{"detail": …}` with the status that the error names; a database that is away, or would
+rather be asked again, is a 503; anything unexpected is a 500 that says nothing, and a log line that says where.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ GUARDS: Mapping[str, str] = MappingProxyType(
 """On every management answer that does not say otherwise: it is data for whoever asked and for nobody else, never a page,
 a script or a frame, and may hold a secret that is shown once."""
 
+_ASK_AGAIN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,  # it is starting, or being stopped
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.TransactionRollbackError,  # a deadlock, whose other half went through
+    asyncpg.InternalClientError,  # see `postgres.pool.AWAY`
+    ConnectionError,
+)
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 128
 
@@ -60,6 +68,8 @@ def create_api(
     app.add_exception_handler(HTTPException, _render_http_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(asyncpg.DataError, _render_unstorable)
+    for outage in _ASK_AGAIN:
+        app.add_exception_handler(outage, _render_outage)
     app.add_exception_handler(Exception, _render_bug)
     app.middleware("http")(_with_request_id)
     return app
@@ -125,6 +135,13 @@ async def _render_unstorable(request: Request, error: Exception) -> JSONResponse
     meant, wherever in a request it stands. The error's own words hold the value, and are repeated nowhere."""
     log.warning("value_unstorable", path=request.url.path, method=request.method, error=type(error).__name__)
     return JSONResponse({"detail": "a value cannot be stored", "code": "bad_request"}, 400)
+
+
+async def _render_outage(request: Request, error: Exception) -> JSONResponse:
+    log.warning("request_unavailable", path=request.url.path, method=request.method, error=type(error).__name__)
+    return JSONResponse(
+        {"detail": "the service cannot answer just now", "code": "unavailable"}, 503, {"retry-after": "1"}
+    )
 
 
 async def _render_bug(request: Request, error: Exception) -> JSONResponse:
