@@ -25,8 +25,9 @@ from common.contracts.privileges import inbox_of
 from common.contracts.topology import SESSIONS_BUCKET, USAGE, consumer_of
 from common.http.app import Check
 from common.http.sessions import Sessions
+from common.outages import AWAY
 from common.postgres.outbox import Relay
-from common.postgres.pool import AWAY, Pool, open_pool
+from common.postgres.pool import Pool, open_pool
 from common.settings import DatabaseServiceSettings
 from common.tasks import Tasks
 from common.telemetry.traces import configure_traces

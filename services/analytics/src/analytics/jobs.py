@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import structlog
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 from prometheus_client import CollectorRegistry, Gauge
 
 from analytics.flows import Analytics

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 from common.bus.consume import Handle, Received
 from common.contracts.snapshots import KeySnapshot
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 
 from billing.domain.reading import Reader
 from billing.flows import Billing

@@ -12,7 +12,7 @@ import structlog
 from common.clock import Clock
 from common.errors import TollgateError
 from common.money import NANO
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 from nats.errors import Error as NatsError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.exceptions import RedisError

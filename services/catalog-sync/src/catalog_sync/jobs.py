@@ -18,7 +18,7 @@ import structlog
 from common.bus.connect import Bus
 from common.clock import Clock
 from common.contracts.topology import CATALOG_BUCKET
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 from nats.errors import Error as NatsError
 from nats.js.kv import KV_DEL, KV_PURGE
 

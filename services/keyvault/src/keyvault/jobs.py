@@ -16,7 +16,7 @@ import structlog
 from common.bus.connect import Bus
 from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_BUCKET
 from common.errors import Unavailable
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 from common.tasks import Tasks
 from nats.errors import Error as NatsError
 from nats.js.kv import KV_DEL, KV_PURGE

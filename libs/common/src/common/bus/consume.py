@@ -36,7 +36,7 @@ from common.bus.connect import Bus
 from common.contracts.envelope import MESSAGE_ID_HEADER
 from common.contracts.privileges import inbox_of
 from common.contracts.topology import Consumer
-from common.postgres.pool import AWAY
+from common.outages import AWAY
 
 log = structlog.get_logger()
 

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from common.errors import TollgateError
 from common.ids import uuid7
+from common.outages import ASK_AGAIN
 
 log = structlog.get_logger()
 
@@ -42,14 +43,6 @@ GUARDS: Mapping[str, str] = MappingProxyType(
 """On every management answer that does not say otherwise: it is data for whoever asked and for nobody else, never a page,
 a script or a frame, and may hold a secret that is shown once."""
 
-_ASK_AGAIN = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # it is starting, or being stopped
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.TransactionRollbackError,  # a deadlock, whose other half went through
-    asyncpg.InternalClientError,  # see `postgres.pool.AWAY`
-    ConnectionError,
-)
 _REQUEST_ID = "x-request-id"
 _MAX_REQUEST_ID = 128
 
@@ -68,7 +61,7 @@ def create_api(
     app.add_exception_handler(HTTPException, _render_http_error)
     app.add_exception_handler(RequestValidationError, _render_validation)
     app.add_exception_handler(asyncpg.DataError, _render_unstorable)
-    for outage in _ASK_AGAIN:
+    for outage in ASK_AGAIN:
         app.add_exception_handler(outage, _render_outage)
     app.add_exception_handler(Exception, _render_bug)
     app.middleware("http")(_with_request_id)

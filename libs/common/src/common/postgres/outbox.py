@@ -36,7 +36,8 @@ from common.contracts.envelope import Contract, Envelope, event_headers
 from common.contracts.snapshots import Snapshot
 from common.contracts.topology import BUCKETS, STREAMS, Stream
 from common.errors import Unprocessable
-from common.postgres.pool import AWAY, Connection, Pool
+from common.outages import AWAY
+from common.postgres.pool import Connection, Pool
 
 log = structlog.get_logger()
 

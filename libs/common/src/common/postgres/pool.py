@@ -16,10 +16,6 @@ import asyncpg
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What the driver raises while the database is away. The last when a query is sent in the moment between the server's
-farewell on a connection and its end: the driver takes that for a mistake of its own."""
-
 _CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 30.0
 
