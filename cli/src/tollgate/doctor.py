@@ -20,6 +20,7 @@ import redis.asyncio
 import redis.exceptions
 from common.bus.provision import check_version
 from common.errors import TollgateError
+from common.outages import AWAY
 from common.servers.binaries import NATS, POSTGRES, REDIS, Wanted, find
 
 from tollgate.finding import Finding
@@ -75,7 +76,7 @@ async def _seen(name: str, look: Callable[[], Awaitable[tuple[bool, str]]]) -> F
     try:
         async with asyncio.timeout(_LIMIT_SECONDS):
             is_well, detail = await look()
-    except (OSError, TimeoutError, TollgateError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (*AWAY, TollgateError) as error:
         return Finding(f"server {name}", False, str(error) or type(error).__name__)
     except (nats.errors.Error, redis.exceptions.RedisError, HTTPException, ValueError) as error:
         return Finding(f"server {name}", False, str(error) or type(error).__name__)

@@ -15,6 +15,7 @@ import asyncpg
 import nats.errors
 from common.bus.provision import provision
 from common.contracts.topology import SERVICES
+from common.outages import AWAY
 from common.postgres.migrate import migrate_service
 
 from tollgate.errors import RunnerError
@@ -31,7 +32,7 @@ async def migrate_all(owner_url: str, passwords: Mapping[str, str]) -> list[str]
             names = await migrate_service(
                 owner_url, schema=service.package, password=passwords[service.package], package=service.package
             )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             raise RunnerError(f"migrating {service.package} on {address_of(owner_url)} failed: {error}") from error
         applied += [f"{service.package}/{name}" for name in names]
     await _apply_guide(owner_url)
@@ -58,5 +59,5 @@ async def _apply_guide(owner_url: str) -> None:
                 await connection.execute(sql)
         finally:
             await connection.close()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except AWAY as error:
         raise RunnerError(f"the views of schema guide could not be made: {error}") from error

@@ -20,6 +20,7 @@ import redis.asyncio
 import redis.exceptions
 from common.bus.provision import check_version
 from common.errors import TollgateError
+from common.outages import AWAY
 
 from tollgate.errors import RunnerError
 
@@ -130,7 +131,7 @@ async def _log_in(variable: str, url: str, limit_seconds: float) -> str:
     try:
         async with asyncio.timeout(limit_seconds):
             await CHECKS[variable](url)
-    except (OSError, TimeoutError, TollgateError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (*AWAY, TollgateError, ValueError) as error:
         return _cause(error, url)
     except (nats.errors.Error, redis.exceptions.RedisError) as error:
         return _cause(error, url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -104,6 +104,17 @@ HASTY = AliasSnapshot(
     timeouts=TimeoutsSnapshot(first_byte_s=0.3),
 )
 """gpt-4, for who does not wait: everybody else waits longer than a slow machine may take."""
+
+
+async def all_but(
+    count: int, asked: Collection[Awaitable[httpx2.Response]]
+) -> tuple[list[httpx2.Response], list[asyncio.Future[httpx2.Response]]]:
+    """Ask all at once, and wait until all but so many have an answer: the answers, and those who still wait."""
+    waiting, answers = {asyncio.ensure_future(one) for one in asked}, []
+    while len(waiting) > count:
+        over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        answers += [task.result() for task in over]
+    return answers, list(waiting)
 
 
 @dataclass

@@ -123,11 +123,7 @@ async def shared(simulator: Any, tmp_path_factory: pytest.TempPathFactory) -> As
     """One island for all tests of this module."""
     folder = tmp_path_factory.mktemp("island")
     island = Island(folder)
-    settings = {
-        "REDIS_TIMEOUT": str(REDIS_TIMEOUT),
-        "GATEWAY_DRAIN_SECONDS": "1",
-        "PROVIDER_REQUEST_TIMEOUT": "30s",  # a held answer waits for servers to stop
-    }
+    settings = {"REDIS_TIMEOUT": str(REDIS_TIMEOUT), "GATEWAY_DRAIN_SECONDS": "1"}
     try:
         async with open_house(island.nats.url, island.redis.url, simulator, folder, settings) as house:
             yield Place(house, island)

@@ -15,6 +15,7 @@ from common.money import Money
 from common.testing.serving import eventually
 from gateway.idempotency.claims import LIFE_SECONDS
 from gateway_house import Caller, House
+from gateway_stack import all_but
 
 CHAT = "/v1/chat/completions"
 
@@ -87,13 +88,9 @@ async def test_fifty_at_once_are_one_call(house: House) -> None:
     caller, key = await house.caller(), uuid7()
     gate = uuid7()
     said = f"[[simulate held={gate}]]"
-    waiting = {asyncio.create_task(ask(house, caller, key, said)) for _ in range(50)}
-    others: list[httpx2.Response] = []
-    while len(waiting) > 1:
-        over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        others += [task.result() for task in over]
+    others, [running] = await all_but(1, [ask(house, caller, key, said) for _ in range(50)])
     await house.let_go(gate)
-    first = await waiting.pop()
+    first = await running
     assert (first.status_code, "x-tollgate-replayed" in first.headers) == (200, False)
     assert {reason(answer) for answer in others} == {(409, "idempotency_in_flight")}
     assert all(answer.headers["retry-after"] == "1" for answer in others)

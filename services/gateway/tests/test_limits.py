@@ -6,10 +6,9 @@ import asyncio
 from collections import Counter
 from decimal import Decimal
 
-import httpx2
 import redis.asyncio as redis
 from common.money import Money
-from gateway_stack import KEY, KEY_ID, Stack, key_snapshot
+from gateway_stack import KEY, KEY_ID, Stack, all_but, key_snapshot
 
 
 async def test_the_101st_request_of_a_minute_is_refused(stack: Stack) -> None:
@@ -97,13 +96,10 @@ async def test_a_revoked_key_is_refused_although_its_snapshot_is_still_here(stac
 async def test_tokens_of_a_minute_and_calls_at_once_are_limited(stack: Stack) -> None:
     await stack.put("keys", KEY_ID, key_snapshot(token_limit=300, max_concurrency=2))
     await asyncio.sleep(0.2)
-    waiting = {asyncio.create_task(stack.chat("[[simulate tokens=5 held=two]]", max_tokens=5)) for _ in range(4)}
-    answers: list[httpx2.Response] = []
-    while len(waiting) > 2:
-        over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        answers += [task.result() for task in over]
+    asked = [stack.chat("[[simulate tokens=5 held=two]]", max_tokens=5) for _ in range(4)]
+    answers, running = await all_but(2, asked)
     await stack.let_go("two")
-    answers += await asyncio.gather(*waiting)
+    answers += await asyncio.gather(*running)
     assert [answer.status_code for answer in answers] == [429, 429, 200, 200]
     assert await stack.redis.zcard(f"concurrency:{KEY_ID}") == 0
     used = sum(int(value) for value in (await stack.redis.hgetall(f"token_limit:{KEY_ID}")).values())

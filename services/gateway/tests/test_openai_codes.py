@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 import pytest_asyncio
 from common.ids import uuid7
 from common.money import Money
 from gateway_house import House, open_house
+from gateway_stack import all_but
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -51,13 +51,9 @@ async def test_refusals_can_be_openai_s_own(strict: House) -> None:
 async def test_what_is_too_much_at_once_is_shed(strict: House) -> None:
     caller = await strict.caller(rate_limit=100)
     gate = uuid7()
-    waiting = {asyncio.create_task(strict.ask(caller, f"[[simulate held={gate}]]")) for _ in range(6)}
-    shed: list[httpx2.Response] = []
-    while len(waiting) > 2:
-        over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        shed += [task.result() for task in over]
+    shed, running = await all_but(2, [strict.ask(caller, f"[[simulate held={gate}]]") for _ in range(6)])
     await strict.let_go(gate)
-    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+    assert [answer.status_code for answer in await asyncio.gather(*running)] == [200, 200]
     assert {answer.status_code for answer in shed} == {503}
     assert all(answer.json()["error"]["code"] == "overloaded" for answer in shed)
     assert all(answer.headers["retry-after"] == "1" for answer in shed)

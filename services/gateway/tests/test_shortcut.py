@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import httpx2
 import pytest
 from gateway.api.protocol import Exchange
 from gateway_house import House, add_own_provider
-from gateway_stack import Stack
+from gateway_stack import KEY, Stack
 from own_provider import DONE, END, STREAM_HEAD, USAGE, Got, delta, own_provider, piece
 
 TEXTS = [f"word {number} " for number in range(12)]
@@ -43,17 +42,10 @@ def shortened(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return taken
 
 
-async def told(stack: Stack, **members: Any) -> str:
-    words = "[[simulate tokens=30 chunk_ms=15]]"
-    answer = await stack.chat(words, stream=True, **members)
-    assert answer.status_code == 200
-    return answer.text
-
-
 async def test_nearly_every_paced_chunk_takes_it(stack: Stack, shortened: list[bytes]) -> None:
-    text = await told(stack)
+    answer = await stack.chat("[[simulate tokens=30 chunk_ms=15]]", stream=True)
     assert len(shortened) > 20
-    assert all(events.decode() in text for events in shortened)
+    assert all(events.decode() in answer.text for events in shortened)
     [event] = await stack.events()
     assert (event.status, event.usage.output_tokens) == ("completed", 30)
 
@@ -68,7 +60,7 @@ async def test_who_speaks_another_dialect_gets_all_on_the_long_way(
         "responses": {"input": words},
     }[path]
     body = {"model": "gpt-4", "stream": True, **asked}
-    headers = {"authorization": "Bearer test-key-12345"}
+    headers = {"authorization": f"Bearer {KEY}"}
     answer = await stack.http.post(f"/v1/{path}", json=body, headers=headers)
     assert answer.status_code == 200
     assert shortened == []
@@ -76,7 +68,7 @@ async def test_who_speaks_another_dialect_gets_all_on_the_long_way(
 
 async def test_what_is_kept_for_a_retry_misses_nothing(stack: Stack, shortened: list[bytes]) -> None:
     body = {"model": "gpt-4", "stream": True, "messages": [{"role": "user", "content": "[[simulate chunk_ms=15]]"}]}
-    headers = {"authorization": "Bearer test-key-12345", "idempotency-key": "once"}
+    headers = {"authorization": f"Bearer {KEY}", "idempotency-key": "once"}
     answers = [await stack.http.post("/v1/chat/completions", json=body, headers=headers) for _ in range(2)]
     assert answers[0].content == answers[1].content
     assert answers[0].text.endswith("data: [DONE]\n\n")

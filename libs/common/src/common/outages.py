@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncpg
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """For who tries the same again in any case. The last is raised when a query is sent in the moment between the server's
 farewell on a connection and its end: the driver takes that for a mistake of its own."""
 

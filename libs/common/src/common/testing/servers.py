@@ -43,7 +43,7 @@ class Servers:
     database_url: str
     nats_url: str
     redis_url: str
-    templates: dict[str, str] = field(default_factory=dict)
+    templates: dict[str, TestDatabase] = field(default_factory=dict)
     """Databases with the migrated schema of one service, by its package; tests get copies."""
 
 
@@ -58,8 +58,8 @@ def servers() -> Iterator[Servers]:
 
 
 async def _drop_templates(servers: Servers) -> None:
-    for name in servers.templates.values():
-        await TestDatabase(servers, name).drop()
+    for template in servers.templates.values():
+        await template.drop()
 
 
 @pytest_asyncio.fixture
@@ -109,9 +109,9 @@ class TestDatabase:
 
     __test__ = False
 
-    def __init__(self, servers: Servers, name: str = "") -> None:
+    def __init__(self, servers: Servers) -> None:
         self._servers = servers
-        self._name = name or f"test_{secrets.token_hex(6)}"
+        self._name = f"test_{secrets.token_hex(6)}"
         self._exists = False
 
     @property
@@ -142,13 +142,13 @@ class TestDatabase:
 
     async def _copy(self, package: str) -> None:
         """Make it as a copy of the service's template, which is made when it is first needed."""
-        if package not in self._servers.templates:
+        template = self._servers.templates.get(package)
+        if template is None:
             template = TestDatabase(self._servers)
             await template.create()
             await template._migrate(package)
-            self._servers.templates[package] = template._name
-        template_name = self._servers.templates[package]
-        await self._on_server(f'CREATE DATABASE "{self._name}" TEMPLATE "{template_name}" STRATEGY file_copy')
+            self._servers.templates[package] = template
+        await self._on_server(f'CREATE DATABASE "{self._name}" TEMPLATE "{template._name}" STRATEGY file_copy')
         self._exists = True
 
     async def _on_server(self, statement: str) -> None:

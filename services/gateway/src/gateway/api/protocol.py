@@ -30,14 +30,13 @@ LINE = "tollgate.line"
 
 
 class Line:
-    """A client's connection: whether it was cut, what to call when it is, and the request that is being answered."""
+    """A client's connection: whether it was cut, what to call when it is, and the exchange that is going on."""
 
-    __slots__ = ("exchange", "is_cut", "on_cut", "request")
+    __slots__ = ("exchange", "is_cut", "on_cut")
 
     def __init__(self) -> None:
         self.is_cut = False
         self.on_cut: Callable[[], None] | None = None
-        self.request: RequestResponseCycle | None = None
         self.exchange: Exchange | None = None
 
     def cut(self) -> None:
@@ -48,23 +47,23 @@ class Line:
 
     def has_come(self) -> bool:
         """Whether all of the request is here, so that reading it waits for nothing."""
-        return self.request is not None and not self.request.more_body and not self.is_cut
+        return self.exchange is not None and not self.exchange.request.more_body and not self.is_cut
 
 
 class Exchange:
     """One request and its answer: runs the application, and frames what it sends."""
 
-    __slots__ = ("_head", "_is_chunked", "_left", "_request")
+    __slots__ = ("_head", "_is_chunked", "_left", "request")
 
     def __init__(self, request: RequestResponseCycle) -> None:
-        self._request = request
+        self.request = request
         self._head = b""
         self._is_chunked = False
         self._left = 0
 
     async def run(self, app: ASGI3Application) -> None:
         """Have the request answered; a client that is left without the end of its answer is told by a cut line."""
-        request = self._request
+        request = self.request
         try:
             await app(request.scope, request.receive, self.send)
         finally:
@@ -74,7 +73,7 @@ class Exchange:
 
     async def send(self, message: Any) -> None:
         """Take a message of ASGI's. Raises RuntimeError for an answer that cannot be framed."""
-        request = self._request
+        request = self.request
         if request.flow.write_paused and not request.disconnected:
             await request.flow.drain()
         if request.disconnected:
@@ -96,13 +95,13 @@ class Exchange:
 
     def has_room(self) -> bool:
         """Whether a further part of a stream that has begun can leave at once."""
-        flow, request = self._request.flow, self._request
+        request = self.request
         is_within = self._is_chunked and not self._head and not request.response_complete
-        return is_within and not flow.write_paused and not request.disconnected
+        return is_within and not request.flow.write_paused and not request.disconnected
 
     def write(self, body: bytes) -> None:
         """Send a further part of a stream, which `has_room` has allowed."""
-        self._request.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        self.request.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
 
     def _framed(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """An answer's head; from now on it is known how its body is framed."""
@@ -112,13 +111,13 @@ class Exchange:
         named = dict(headers)
         length = named.get(b"content-length")
         if b"close" in named.get(b"connection", b""):
-            self._request.keep_alive = False
-        has_body = status not in _NO_BODY and self._request.scope["method"] != "HEAD"
+            self.request.keep_alive = False
+        has_body = status not in _NO_BODY and self.request.scope["method"] != "HEAD"
         self._is_chunked = length is None and has_body
         self._left = int(length or 0) if has_body else 0
         if self._is_chunked:
             lines += b"transfer-encoding: chunked\r\n"
-        if not self._request.keep_alive and b"connection" not in named:
+        if not self.request.keep_alive and b"connection" not in named:
             lines += b"connection: close\r\n"
         return b"%b%b\r\n" % (STATUS_LINE[status], lines)
 
@@ -128,7 +127,7 @@ class Exchange:
         return piece + b"0\r\n\r\n" if is_last else piece
 
     def _part(self, body: bytes, is_last: bool) -> bytes:
-        if self._request.scope["method"] == "HEAD":
+        if self.request.scope["method"] == "HEAD":
             return b""
         self._left -= len(body)
         if self._left < 0 or (is_last and self._left):
@@ -180,7 +179,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """A request's turn has come: it is answered by a task."""
-        self._line.request, self._line.exchange = cycle, Exchange(cycle)
-        task = self.loop.create_task(self._line.exchange.run(app))
+        self._line.exchange = exchange = Exchange(cycle)
+        task = self.loop.create_task(exchange.run(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
