@@ -227,7 +227,7 @@ class Pipeline:
             deployment.provider, call.request.wants_usage, created, deployment.model_name
         )
         async with response:
-            async for piece in response.chunks():
+            async for piece in response:
                 events = decoder.feed(piece)
                 if call.has_started and decoder.failure is None:  # nearly every chunk of every stream
                     if events:
@@ -236,7 +236,7 @@ class Pipeline:
                     await self._hand_on(call, decoder, events)
                     response.shortcut = shortcut(decoder, call.client)
                 if decoder.is_done:
-                    await _read_out(response)
+                    response.leave(_AFTER_DONE_SECONDS)
                     break
         await self._hand_on(call, decoder, decoder.finish())
         if not call.has_started:
@@ -389,11 +389,3 @@ def _refusal(call: Running, refused: Refused) -> Refusal:
     """What a call is told that may not run, with the limits that say so."""
     call.client.extra_headers.extend(refused_headers(refused))
     return refusal_of(refused)
-
-
-async def _read_out(response: UpstreamResponse) -> None:
-    """After `[DONE]` nothing counts any more; the end is awaited, shortly, so that the connection can be used again."""
-    with suppress(TimeoutError, UpstreamError):
-        async with asyncio.timeout(_AFTER_DONE_SECONDS):
-            while await response.read():
-                pass

@@ -40,7 +40,7 @@ def saying(*pieces: bytes, then_close: bool = False):
 
 
 async def collect(response, seen):
-    async for piece in response.chunks():
+    async for piece in response:
         seen.append(piece)
 
 
@@ -60,7 +60,7 @@ async def test_an_answer_that_comes_byte_by_byte_is_the_same(serve, client, pati
     provider = await serve(saying(*[raw[at : at + 1] for at in range(len(raw))]))
     for _ in range(2):
         response = await client.send(provider.ask(), patient)
-        assert b"".join([piece async for piece in response.chunks()]) == EXPECTED
+        assert b"".join([piece async for piece in response]) == EXPECTED
     assert client.stats().reused == 1
 
 
@@ -122,7 +122,7 @@ async def test_chunks_come_one_by_one_as_the_provider_sends_them(serve, client, 
     provider = await serve(script)
     response = await client.send(provider.ask(), patient)
     seen = []
-    async for piece in response.chunks():
+    async for piece in response:
         seen.append(piece)
         go_on.set()
     assert seen == [b"chunk0", b"chunk1", b"chunk2"]

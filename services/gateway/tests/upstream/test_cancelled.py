@@ -160,7 +160,7 @@ async def test_a_thousand_calls_given_up_at_random_leave_no_trace(make_client, s
         seen = b""
         try:
             async with await client.send(provider.ask(marker), patient) as response:
-                async for piece in response.chunks():
+                async for piece in response:
                     seen += piece
             assert seen == marker * 20
             outcomes["whole"] += 1
@@ -197,7 +197,7 @@ async def test_an_error_of_the_caller_within_the_answer_closes_the_connection_to
 
     async def stumble():
         async with await client.send(provider.ask(), patient) as response:
-            async for _ in response.chunks():
+            async for _ in response:
                 raise LookupError
 
     provider = await serve(script)

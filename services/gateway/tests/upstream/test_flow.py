@@ -32,7 +32,7 @@ async def test_a_slow_reader_holds_the_provider_back(serve, client, patient):
         await asyncio.sleep(0.3)
     assert 0 < stalled < 20_000_000  # of 65 MB: our buffer, and what the kernel holds on both sides
     size, largest = 0, 0
-    async for part in response.chunks():
+    async for part in response:
         size += len(part)
         largest = max(largest, len(part))
     assert size == 65_536_000

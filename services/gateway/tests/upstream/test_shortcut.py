@@ -39,7 +39,7 @@ async def read_all(response, taken):
         return True
 
     response.shortcut = take
-    return [piece async for piece in response.chunks()]
+    return [piece async for piece in response]
 
 
 async def test_what_the_shortcut_takes_the_reader_does_not_get(client, serve, patient):

@@ -1,7 +1,7 @@
 """One answer of a provider, from its header block to its last byte, as its one reader sees it.
 
-`Connection` fills it from the network's side (`open`, `receive`, `finish`, `fail`); the caller empties it (`read`,
-`chunks`, `body`). Between the two is one list of pieces and one Future at a time: however much arrives during a turn of
+`Connection` fills it from the network's side (`open`, `receive`, `finish`, `fail`); the caller empties it (`async for`,
+`read`, `body`). Between the two is one list of pieces and one Future at a time: however much arrives during a turn of
 the loop wakes the reader once. What arrived before a failure is handed out before the failure is raised, so that
 whoever counts a stream has counted all of it. The end is reported only when the framing, and the compression if any,
 say so.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -34,7 +34,9 @@ Shortcut = Callable[[bytes], bool]
 
 
 class UpstreamResponse:
-    """Status, headers and body of one answer. Read it by one task, to its end, or `abort` it; `async with` does so.
+    """Status, headers and body of one answer. Read it by one task, to its end, or `abort` or `leave` it; `async with`
+    aborts what is not at its end. `async for` gives the body as it arrives: one piece for each turn of the loop that
+    brought some.
 
     While the reader waits, what comes is offered to `shortcut`, if there is one, first: a piece that it takes wakes nobody.
 
@@ -43,8 +45,8 @@ class UpstreamResponse:
     """
 
     __slots__ = (
-        "_buffered", "_connection", "_ended", "_error", "_head", "_headers", "_inflater", "_limits", "_loop",
-        "_lowered", "_pieces", "_waiter", "deadlines", "framed", "phase_at", "shortcut", "status", "total_at",
+        "_buffered", "_connection", "_ended", "_error", "_head", "_headers", "_inflater", "_is_left", "_limits",
+        "_loop", "_lowered", "_pieces", "_waiter", "deadlines", "framed", "phase_at", "shortcut", "status", "total_at",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +66,7 @@ class UpstreamResponse:
         self._inflater: Inflater | None = None
         self._pieces: list[bytes] = []
         self._buffered = 0
-        self._ended = False
+        self._ended = self._is_left = False
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.shortcut: Shortcut | None = None
@@ -104,16 +106,17 @@ class UpstreamResponse:
             return await self._read_inflated(self._inflater)
         return self._take() if self._pieces else await self._arrival()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives: one item for each turn of the loop that brought some."""
-        while True:
-            if self._inflater is not None:
-                piece = await self._read_inflated(self._inflater)
-            else:  # `read` written out: a coroutine less for every chunk of every stream
-                piece = self._take() if self._pieces else await self._arrival()
-            if not piece:
-                return
-            yield piece
+    def __aiter__(self) -> Self:  # no generator: the loop keeps account of those, and ends each that was left in a task
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._inflater is not None:
+            piece = await self._read_inflated(self._inflater)
+        else:  # `read` written out: a coroutine less for every chunk of every stream
+            piece = self._take() if self._pieces else await self._arrival()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
     async def body(self, max_bytes: int) -> bytes:
         """The whole rest of the body. Raises UpstreamTooLarge, and closes the connection, beyond `max_bytes`."""
@@ -130,9 +133,22 @@ class UpstreamResponse:
             size += len(piece)
         raise self._give_up(UpstreamTooLarge(f"the body is larger than {max_bytes} bytes"))
 
+    def leave(self, seconds: float) -> None:
+        """Done with it, and its end is near: for so long the rest is read and dropped, by nobody's task, so that the
+        connection can carry another call."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._is_left = True
+        self._pieces.clear()
+        self.phase_at = self.total_at = min(self.total_at, self._loop.time() + seconds)
+        connection.arm(self.total_at)
+        connection.resume()
+
     def abort(self) -> None:
-        """Done with it. Before the end this closes the TCP connection at once, so that the provider stops."""
-        if self._connection is not None:
+        """Done with it. Before the end this closes the TCP connection at once, so that the provider stops; unless it was
+        left."""
+        if self._connection is not None and not self._is_left:
             self._give_up(UpstreamCut("the answer was abandoned before its end"))
 
     async def aclose(self) -> None:
@@ -153,6 +169,8 @@ class UpstreamResponse:
     def receive(self, piece: bytes) -> bool:
         """Keeps a piece of the body, for which the reader is woken, unless it is taken on the short way; True if so much
         is waiting that the provider has to be held back."""
+        if self._is_left:
+            return False
         if self.shortcut is not None and self._is_awaited() and self.shortcut(piece):
             self.phase_at = self._loop.time() + self.deadlines.between_chunks_seconds
             return False

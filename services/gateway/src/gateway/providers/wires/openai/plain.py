@@ -64,7 +64,11 @@ class PlainChunks:
         said, texts, empty = piece[begins:ends], 1, 0
         told = said
         if _QUOTE in said:  # of several chunks
-            each = said.split(tail + head)
+            # Split by what is short and joined again: to look for all that stands between two texts costs twice as much.
+            first, *others = said.split(tail)
+            each = [first, *[event[begins:] for event in others]]
+            if (tail + head).join(each) != said:
+                return None
             said = b" ".join(each)  # none of them becomes a character by its neighbour
             told = (self._told_after + self._told_before).join(each)
             texts, empty = len(each), each.count(b"")

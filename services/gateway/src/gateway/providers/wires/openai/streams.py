@@ -191,7 +191,7 @@ class StreamDecoder:
             event = self._told(data.rstrip()[:-1] + b',"usage":null}' if self._wants_usage else data)
         else:
             event = self._told(data if self._wants_usage else self._without_null_usage(data, chunk))
-        if not name and (text := _only_text(chunk)) is not None:
+        if not name and (text := _only_text(chunk)):
             self._plain.learn(data, event, text)
         return event
 
@@ -263,7 +263,7 @@ class StreamDecoder:
 
 
 def _only_text(chunk: _Chunk) -> str | None:
-    """The text of a chunk that brings one and nothing else."""
+    """The text of a chunk that brings one and nothing else; empty where it begins a stream."""
     choice = chunk.choices[0]
     delta = choice.delta
     if len(chunk.choices) > 1 or choice.finish_reason is not None or delta is None or delta.tool_calls:
