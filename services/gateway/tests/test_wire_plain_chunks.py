@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from gateway.providers.wires.openai import StreamDecoder
+from gateway.providers.wires.openai import StreamDecoder, streams
 from gateway.providers.wires.openai.plain import PlainChunks
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ TAILS = st.sampled_from([{}, {"usage": None}, {"service_tier": "default"}, {"err
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[bytes]:
+def chunked(draw: st.DrawFn) -> list[bytes]:
     """Chunks as providers send them, most of them alike, some not."""
     tail: dict[str, Any] = draw(TAILS)
     is_padded, is_spaced = draw(st.booleans()), draw(st.booleans())
@@ -48,7 +48,6 @@ def seen(stream: list[bytes], *, wants_usage: bool, is_read: bool) -> tuple[byte
     """What a client sees of a stream, and what the decoder knows at its end."""
     with pytest.MonkeyPatch.context() as patch:
         if is_read:
-            patch.setattr(PlainChunks, "read", lambda self, data: None)
             patch.setattr(PlainChunks, "read_run", lambda self, piece: None)
         decoder = StreamDecoder(OPENAI, wants_usage)
         events = b"".join(decoder.feed(piece) for piece in stream) + decoder.finish()
@@ -56,36 +55,43 @@ def seen(stream: list[bytes], *, wants_usage: bool, is_read: bool) -> tuple[byte
     return events, (decoder.content_bytes, decoder.pieces, decoder.finish_reason, decoder.service_tier, failure)
 
 
-@given(streams(), st.booleans())
+@given(chunked(), st.booleans())
 def test_a_chunk_that_is_not_read_means_what_reading_it_says(stream: list[bytes], wants_usage: bool) -> None:
     assert seen(stream, wants_usage=wants_usage, is_read=False) == seen(stream, wants_usage=wants_usage, is_read=True)
 
 
-@pytest.mark.parametrize("tail", [b"", b',"usage":null', b',"usage":null,"obfuscation":"%d"'])
+TOLD = [b"", b',"usage":null', b',"obfuscation":"%d"', b',"usage":null,"obfuscation":"a%d","x":{}']
+
+
+def chunk(word: str, tail: bytes, at: int) -> bytes:
+    """An event with one text, as padded as `tail` says."""
+    choice = b'{"index":0,"delta":{"content":"' + word.encode() + b'"},"finish_reason":null}'
+    told = tail % 37**at if b"%d" in tail else tail
+    return b'data: {"id":"c","choices":[' + choice + b"]" + told + b"}\n\n"
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The chunks that were read as JSON."""
+    seen: list[bytes] = []
+    decode = streams._decode_chunk
+    monkeypatch.setattr(streams, "_decode_chunk", lambda data: seen.append(data) or decode(data))
+    return seen
+
+
+@pytest.mark.parametrize("tail", TOLD)
 @pytest.mark.parametrize("wants_usage", [False, True])
-def test_of_a_stream_of_texts_only_the_first_is_read(
-    tail: bytes, wants_usage: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known: list[bool] = []
-    read = PlainChunks.read
-
-    def watched(self: PlainChunks, data: bytes) -> tuple[bytes, int] | None:
-        found = read(self, data)
-        known.append(found is not None)
-        return found
-
-    monkeypatch.setattr(PlainChunks, "read", watched)
-    monkeypatch.setattr(PlainChunks, "read_run", lambda self, piece: None)
+def test_of_a_stream_of_texts_only_the_first_is_read(tail: bytes, wants_usage: bool, read: list[bytes]) -> None:
     decoder = StreamDecoder(OPENAI, wants_usage)
-    for at, word in enumerate((b"one", b"two", "drei ß".encode(), b"")):
-        told = tail % at if b"%d" in tail else tail
-        choice = b'{"index":0,"delta":{"content":"' + word + b'"},"finish_reason":null}'
-        decoder.feed(b'data: {"id":"c","choices":[' + choice + b"]" + told + b"}\n\n")
-    assert known == [False, True, True, True]
+    for at, word in enumerate(("one", "two", "drei ß", "")):
+        event = chunk(word, tail, at)
+        decoder.feed(event[:20])
+        decoder.feed(event[20:])
+    assert len(read) == 1
     assert (decoder.content_bytes, decoder.pieces) == (12, 3)
 
 
-@given(streams(), st.booleans(), st.lists(st.integers(0, 2_000), max_size=6))
+@given(chunked(), st.booleans(), st.lists(st.integers(0, 2_000), max_size=6))
 def test_chunks_that_come_together_mean_what_reading_each_says(
     stream: list[bytes], wants_usage: bool, cuts: list[int]
 ) -> None:
@@ -95,22 +101,31 @@ def test_chunks_that_come_together_mean_what_reading_each_says(
     assert seen(pieces, wants_usage=wants_usage, is_read=False) == seen(pieces, wants_usage=wants_usage, is_read=True)
 
 
-@pytest.mark.parametrize("tail", [b"", b',"usage":null'])
+@pytest.mark.parametrize("tail", TOLD)
 @pytest.mark.parametrize("wants_usage", [False, True])
-def test_of_a_run_of_texts_none_is_looked_at_alone(
-    tail: bytes, wants_usage: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def chunk(word: str) -> bytes:
-        choice = b'{"index":0,"delta":{"content":"' + word.encode() + b'"},"finish_reason":null}'
-        return b'data: {"id":"c","choices":[' + choice + b"]" + tail + b"}\n\n"
-
-    decoder = StreamDecoder(OPENAI, wants_usage)
-    first = decoder.feed(chunk("one"))
-    monkeypatch.setattr(PlainChunks, "read", None)  # nobody is to call it
+def test_of_a_run_of_texts_none_is_read(tail: bytes, wants_usage: bool, read: list[bytes]) -> None:
     words = ["two", "drei ß", "", "😀"]
-    events = decoder.feed(b"".join(map(chunk, words)) + chunk("cut")[:9])
-    assert events == b"".join(first.replace(b"one", word.encode()) for word in words)
-    assert (decoder.content_bytes, decoder.pieces) == (3 + 3 + 6 + 1, 4)
+    events = [chunk(word, tail, at) for at, word in enumerate(words)]
+    alone, together = StreamDecoder(OPENAI, wants_usage), StreamDecoder(OPENAI, wants_usage)
+    for decoder in (alone, together):
+        decoder.feed(chunk("one", tail, 9))
+    read.clear()
+    told = together.feed(b"".join(events) + chunk("cut", tail, 0)[:9])
+    assert told == b"".join(map(alone.feed, events))
+    assert read == []
+    assert (together.content_bytes, together.pieces) == (3 + 3 + 6 + 1, 4)
+
+
+@pytest.mark.parametrize("tail", TOLD)
+def test_a_run_ends_where_another_chunk_follows(tail: bytes, read: list[bytes]) -> None:
+    """The last piece of nearly every stream."""
+    decoder = StreamDecoder(OPENAI, wants_usage=False)
+    decoder.feed(chunk("one", tail, 1))
+    read.clear()
+    last = chunk("", tail, 5).replace(b'{"content":""}', b"{}").replace(b'_reason":null', b'_reason":"stop"')
+    told = decoder.feed(chunk("two", tail, 2) + chunk("three", tail, 3) + last + b"data: [DONE]\n\n")
+    assert (told.count(b"data: "), len(read)) == (3, 1)
+    assert (decoder.content_bytes, decoder.finish_reason, decoder.is_done) == (11, "stop", True)
 
 
 FIRST = b'{"id":"c","choices":[{"index":0,"delta":{"content":"one"},"finish_reason":null}]}'

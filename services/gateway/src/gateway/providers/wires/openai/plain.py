@@ -5,13 +5,16 @@ stream's reader shows here what it has read and what came of it, and a later chu
 text without quotes, escapes or control characters must mean the same. Whatever looks different in any way is not known
 here, and is read.
 
+OpenAI pads its chunks, so that their lengths do not tell of their texts: a padding differs from chunk to chunk as a text
+does, and is handed on as it came.
+
 Chunks that came together are taken together: split where one ends and the next begins, which no JSON holds, they are
 their texts.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from gateway.providers.framing import EVENT_END
 
@@ -19,117 +22,93 @@ _EVENT = b"data: "
 _TEXT = b'"content":"'
 _QUOTE = b'"'
 _ESCAPE = b"\\"
-_PADDING = b',"obfuscation":"'  # OpenAI hides the lengths of texts by a padding of random length
+_PADDING = b',"obfuscation":"'
 
 
-class Run(NamedTuple):
-    """Known chunks one after the other: the events for the client, how many characters their texts have and how many of
-    them are not empty, and what came behind them."""
+Run = tuple[bytes, int, int, bytes]
+"""Known chunks one after the other: the events for the client, how many characters their texts have and how many of them
+are not empty, and what came behind them. A bare tuple: a named one takes as long to make as all else that is done here."""
 
-    events: bytes
-    characters: int
-    texts: int
-    rest: bytes
+
+_Around = tuple[bytes, bytes, bytes]
+"""What stands around the text of a chunk: from its event's beginning up to the text; from there up to the padding, empty
+where there is none; and up to the event's end."""
 
 
 class PlainChunks:
-    """What stands before and behind the text of one stream's chunks, as the provider sends and the client gets them."""
+    """What stands around the texts of one stream's chunks, as the provider sends and the client gets them."""
 
-    __slots__ = ("_after", "_before", "_end", "_head", "_tail", "_told_after", "_told_before", "_told_end")
+    __slots__ = ("_sent", "_told")
 
     def __init__(self) -> None:
-        self._before: bytes | None = None
-        self._head: bytes | None = None
-        self._after = self._end = self._tail = self._told_before = self._told_after = self._told_end = b""
+        self._sent: _Around | None = None
+        self._told: _Around | None = None
 
     def learn(self, data: bytes, told: bytes, text: str) -> None:
         """Remember a chunk that brought one text and nothing else: its bytes, and the event that was made of it."""
-        here, there = _around(data, text), _around(told, text)
-        if here is None or there is None:
-            return
-        self._before, (self._after, self._end) = here[0], _cut(here[1])
-        self._told_before, (self._told_after, self._told_end) = there[0], _cut(there[1])
-        self._head = b"%b%b" % (_EVENT, self._before) if not self._end else None
-        self._tail = b"%b%b" % (self._after, EVENT_END)
+        here, there = _around(b"%b%b%b" % (_EVENT, data, EVENT_END), text), _around(told, text)
+        if here is not None and there is not None and bool(here[1]) is bool(there[1]):
+            self._sent, self._told = here, there
 
     def read_run(self, piece: bytes) -> Run | None:
         """As many chunks as a piece of the stream begins with; None: not with one that is known, or with others among
-        them, or with padding, whose length tells of nothing."""
-        head, tail = self._head, self._tail
-        if head is None or not piece.startswith(head):
+        them."""
+        if self._sent is None or self._told is None or not piece.startswith(self._sent[0]):
             return None
-        begins, ends = len(head), piece.rfind(tail)
+        (head, mark, tail), (told_head, told_mark, told_tail) = self._sent, self._told
+        begins = len(head)
+        ends = piece.find(tail, piece.rfind(mark)) if mark else piece.rfind(tail)
         if ends < begins:
             return None
-        said, texts, empty = piece[begins:ends], 1, 0
-        told = said
-        if _QUOTE in said:  # of several chunks
-            # Split by what is short and joined again: to look for all that stands between two texts costs twice as much.
-            first, *others = said.split(tail)
-            each = [first, *[event[begins:] for event in others]]
-            if (tail + head).join(each) != said:
+        whole, rest = piece[begins:ends], piece[ends + len(tail) :]
+        if tail not in whole:
+            text = whole
+            if mark:
+                text, _, padding = whole.partition(mark)
+                told_tail = b"%b%b%b" % (told_mark, padding, told_tail)
+                if not padding.isalnum():
+                    return None
+            size = _plain_size(text)
+            return (b"%b%b%b" % (told_head, text, told_tail), size, 1 if size else 0, rest) if size >= 0 else None
+        # Split by what is short and joined again: to look for all that stands between two texts costs twice as much.
+        first, *others = whole.split(tail)
+        each = [first, *[event[begins:] for event in others]]
+        if (tail + head).join(each) != whole:
+            return None
+        texts: Sequence[bytes] = each
+        if mark:
+            texts, marks, paddings = zip(*[one.partition(mark) for one in each], strict=True)
+            if not all(marks) or not b"".join(paddings).isalnum():
                 return None
-            said = b" ".join(each)  # none of them becomes a character by its neighbour
-            told = (self._told_after + self._told_before).join(each)
-            texts, empty = len(each), each.count(b"")
-            if _QUOTE in said:
-                return None
-        size = _plain_size(said)
+            each = [b"%b%b%b" % (text, told_mark, padding) for text, padding in zip(texts, paddings, strict=True)]
+        size = _plain_size(b" ".join(texts))  # none of them becomes a character by its neighbour
         if size < 0:
             return None
-        events = b"%b%b%b" % (self._told_before, told, self._told_after)
-        return Run(events, size - texts + 1, texts - empty if size else 0, piece[ends + len(tail) :])
-
-    def read(self, data: bytes) -> tuple[bytes, int] | None:
-        """The event for the client and how many characters its text has; None: not a chunk that is known."""
-        before = self._before
-        if before is None or not data.startswith(before):
-            return None
-        start = len(before)
-        stop = data.find(_QUOTE, start)
-        behind = stop + len(self._after)
-        end = len(data) - len(self._end)
-        if not (data.startswith(self._after, stop) and data.endswith(self._end) and behind <= end):
-            return None
-        padding = data[behind:end]
-        if padding and not _is_padding(padding):
-            return None
-        text = data[start:stop]
-        size = _plain_size(text)
-        if size < 0:
-            return None
-        return b"".join((self._told_before, text, self._told_after, padding, self._told_end)), size
+        events = b"%b%b%b" % (told_head, (told_tail + told_head).join(each), told_tail)
+        return events, size - len(texts) + 1, len(texts) - texts.count(b""), rest
 
 
-def _around(data: bytes, text: str) -> tuple[bytes, bytes] | None:
-    """What stands before and behind the text of a chunk; None where it is not found as it is."""
-    start = data.find(_TEXT) + len(_TEXT)
+def _around(event: bytes, text: str) -> _Around | None:
+    """What stands around the text of a chunk; None where it is not found as it is."""
+    start = event.find(_TEXT) + len(_TEXT)
     if start < len(_TEXT):
         return None
     stop = start + len(text.encode())
-    if data[start:stop] != text.encode() or data[stop : stop + 1] != _QUOTE:
+    if event[start:stop] != text.encode() or event[stop : stop + 1] != _QUOTE:
         return None
-    return data[:start], data[stop:]
+    padded = event.find(_PADDING, stop) + len(_PADDING)
+    if padded < len(_PADDING):
+        return event[:start], b"", event[stop:]
+    closed = event.index(_QUOTE, padded)
+    return (event[:start], event[stop:padded], event[closed:]) if event[padded:closed].isalnum() else None
 
 
-def _cut(behind: bytes) -> tuple[bytes, bytes]:
-    """What stands behind a text, without the padding: up to it, and what follows it."""
-    start = behind.find(_PADDING)
-    if start < 0:
-        return behind, b""
-    return behind[:start], behind[behind.find(_QUOTE, start + len(_PADDING)) + 1 :]
-
-
-def _is_padding(padding: bytes) -> bool:
-    return padding.startswith(_PADDING) and padding.endswith(_QUOTE) and padding[len(_PADDING) : -1].isalnum()
-
-
-def _plain_size(text: bytes) -> int:
-    """Characters of a text; -1 where JSON would write some of it otherwise, or it is not UTF-8."""
-    if _ESCAPE in text:
+def _plain_size(texts: bytes) -> int:
+    """Characters of texts; -1 where JSON would write some of them otherwise, or they are not UTF-8."""
+    if _QUOTE in texts or _ESCAPE in texts:
         return -1
     try:
-        read = text.decode()
+        read = texts.decode()
     except UnicodeDecodeError:
         return -1
     return len(read) if not read or read.isprintable() else -1

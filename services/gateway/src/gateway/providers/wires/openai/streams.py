@@ -15,7 +15,7 @@ from gateway.providers.wire import Identity
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, SERVICE_TIERS, finish_of, tier_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
 from gateway.providers.wires.openai.parts import join_parts, size_of
-from gateway.providers.wires.openai.plain import PlainChunks
+from gateway.providers.wires.openai.plain import PlainChunks, Run
 from gateway.providers.wires.openai.usage import decode_usage, report_in
 
 
@@ -101,9 +101,7 @@ class StreamDecoder:
         for _ in range(_FIRST_EVENTS):
             run = None if self.is_done or self._events.has_begun() else self._plain.read_run(piece)
             if run is not None:
-                self.content_bytes += run.characters
-                self.pieces += run.texts
-                return told + run.events + self._read_all(run.rest)
+                return told + self._count(run) + self._read_all(run[3])
             first, end, piece = piece.partition(EVENT_END)
             told += self._read_all(first + end)
             if not piece or self.failure is not None:
@@ -115,11 +113,7 @@ class StreamDecoder:
         if self.is_done or self.failure is not None or self._events.has_begun():
             return b""
         run = self._plain.read_run(piece)
-        if run is None or run.rest:
-            return b""
-        self.content_bytes += run.characters
-        self.pieces += run.texts
-        return run.events
+        return b"" if run is None or run[3] else self._count(run)
 
     def finish(self) -> bytes:
         """The last events; `failure` is set when the stream ended before the answer did."""
@@ -137,6 +131,13 @@ class StreamDecoder:
         """What the provider reported."""
         return decode_usage(self.raw_usage) if self.raw_usage is not None else None
 
+    def _count(self, run: Run) -> bytes:
+        """Known chunks as the client gets them."""
+        events, characters, texts, _ = run
+        self.content_bytes += characters
+        self.pieces += texts
+        return events
+
     def _read_all(self, piece: bytes) -> bytes:
         try:
             return self._take(self._events.feed(piece)) if piece else b""
@@ -148,15 +149,8 @@ class StreamDecoder:
         taken: list[bytes] = []
         try:
             for name, data in events:
-                plain = None if name or self.is_done else self._plain.read(data)
-                if plain is None:
-                    taken.append(self._event(name, data))
-                    continue
-                event, size = plain
-                taken.append(event)
-                if size:
-                    self.content_bytes += size
-                    self.pieces += 1
+                run = None if name or self.is_done else self._plain.read_run(b"data: %b\n\n" % data)
+                taken.append(self._event(name, data) if run is None else self._count(run))
         except ProviderFailed as failure:
             self.failure = failure
         except (ValueError, RecursionError):
