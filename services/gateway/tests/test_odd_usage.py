@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from common.usage import TOKEN_BUCKETS
+from gateway.api.responses.requests import parse_responses
+from gateway.api.responses.voice import ResponsesVoice
+from gateway.api.voices import MessagesVoice
 from gateway.providers.languages import WIRES
 from gateway.providers.wires import responses
 from hypothesis import given
@@ -109,3 +113,22 @@ def test_a_report_of_unusual_shape_is_no_contradiction(wire: str, report: dict[s
     usage = DECODERS[wire](report)
     assert usage is not None
     assert not usage.anomalous
+
+
+@given(REPORTS | st.lists(st.integers(), max_size=2) | st.text(max_size=2))
+def test_no_report_keeps_an_answer_from_being_said_in_another_dialect(report: Any) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    whole = json.dumps({"id": "c", "model": "m", "choices": [choice], "usage": report}).encode()
+    last = b"data: " + json.dumps({"choices": [], "usage": report if isinstance(report, dict) else {}}).encode()
+    for voice in (MessagesVoice, responses_voice):
+        told = json.loads(voice().whole(whole))["usage"]
+        ended = voice().end(last + b"\n\ndata: [DONE]\n\n")
+        assert b"_stop" in ended or b"response.completed" in ended
+        assert told["input_tokens"] >= 0
+        assert told["output_tokens"] >= 0
+
+
+def responses_voice() -> ResponsesVoice:
+    """A voice of the Responses API."""
+    asked = parse_responses(b'{"model": "m", "input": "Hi"}')
+    return ResponsesVoice(asked, "0-1", lambda: 7, can_keep=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.providers.counting import counted, details_in
 from gateway.shapes import ErrorAnswer
 
 _KINDS: Mapping[int, str] = MappingProxyType(
@@ -63,7 +64,7 @@ class MessagesVoice:
         message, choice = _message(told), told["choices"][0]
         message["content"] = _blocks(choice["message"])
         message["stop_reason"] = _reason(choice["finish_reason"])
-        message["usage"] = _usage(told.get("usage") or {})
+        message["usage"] = _usage(details_in(told, "usage"))
         return msgspec.json.encode(message)
 
     def events(self, chunks: bytes) -> bytes:
@@ -179,13 +180,13 @@ def _reason(finish: str) -> str:
 
 def _usage(raw: Mapping[str, Any]) -> dict[str, int]:
     """Usage as Anthropic counts: input leaves out what the cache gave or took."""
-    inside = raw.get("prompt_tokens_details") or {}
-    read, written = inside.get("cached_tokens") or 0, inside.get("cache_write_tokens") or 0
+    inside = details_in(raw, "prompt_tokens_details")
+    read, written = counted(inside, "cached_tokens"), counted(inside, "cache_write_tokens")
     return {
-        "input_tokens": max(0, (raw.get("prompt_tokens") or 0) - read - written),
+        "input_tokens": max(0, counted(raw, "prompt_tokens") - read - written),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
-        "output_tokens": raw.get("completion_tokens") or 0,
+        "output_tokens": counted(raw, "completion_tokens"),
     }
 
 

@@ -30,6 +30,11 @@ def count_of(value: Any) -> int | None:
     return min(max(0, int(value)), MOST_TOKENS)
 
 
+def counted(raw: Mapping[str, Any], name: str) -> int:
+    """A count of a report, clamped to what can be true; 0 where there is none."""
+    return count_of(raw.get(name)) or 0
+
+
 def word_of(value: Any) -> str | None:
     """A reported word, as of a tier; None for what is none, which no event may hold."""
     return value if isinstance(value, str) else None

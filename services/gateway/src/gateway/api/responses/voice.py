@@ -15,6 +15,7 @@ import msgspec
 from gateway.api.responses.requests import ResponsesAsked
 from gateway.api.responses.translation import custom_tools
 from gateway.api.responses.writer import OutputWriter
+from gateway.providers.counting import counted, details_in
 from gateway.providers.wire import Members
 from gateway.shapes import ErrorAnswer
 
@@ -84,7 +85,7 @@ class ResponsesVoice:
             self._writer = OutputWriter(self._digits, self._custom)  # of one that could not be said nothing may be left
             self._name(told)
             self._writer.take(choice["message"], choice.get("logprobs"))
-            self._end(choice["finish_reason"], told.get("usage") or {})
+            self._end(choice["finish_reason"], details_in(told, "usage"))
             body = msgspec.json.encode(self._response)
         self.body = body
         return body
@@ -103,7 +104,7 @@ class ResponsesVoice:
         chunks = _read(last)
         told = next((chunk for chunk in chunks if chunk.get("usage")), {})
         begun = self._begin(told)
-        self._end(self._reason, told.get("usage") or {})
+        self._end(self._reason, details_in(told, "usage"))
         self.body = msgspec.json.encode(self._response)
         cost = {"x_tollgate": told["x_tollgate"]} if "x_tollgate" in told else {}
         return begun + self._said() + self._tell(f"response.{self._response['status']}", cost)
@@ -202,17 +203,17 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _usage(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Usage as the Responses API counts it; what a total alone shows is output."""
-    inside, outside = raw.get("prompt_tokens_details") or {}, raw.get("completion_tokens_details") or {}
-    given = raw.get("prompt_tokens") or 0
-    produced = max(raw.get("completion_tokens") or 0, (raw.get("total_tokens") or 0) - given)
+    inside, outside = details_in(raw, "prompt_tokens_details"), details_in(raw, "completion_tokens_details")
+    given = counted(raw, "prompt_tokens")
+    produced = max(counted(raw, "completion_tokens"), counted(raw, "total_tokens") - given)
     return {
         "input_tokens": given,
         "input_tokens_details": {
-            "cached_tokens": inside.get("cached_tokens") or 0,
-            "cache_write_tokens": inside.get("cache_write_tokens") or 0,
+            "cached_tokens": counted(inside, "cached_tokens"),
+            "cache_write_tokens": counted(inside, "cache_write_tokens"),
         },
         "output_tokens": produced,
-        "output_tokens_details": {"reasoning_tokens": outside.get("reasoning_tokens") or 0},
+        "output_tokens_details": {"reasoning_tokens": counted(outside, "reasoning_tokens")},
         "total_tokens": given + produced,
     }
 
