@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from common.testing.serving import serving
+from gateway.api import protocol
 from gateway.api.protocol import LINE, ClientProtocol
 from gateway.shapes import Header
 
@@ -174,3 +175,35 @@ async def test_an_answer_that_is_not_ended_cuts_the_line() -> None:
     async with door(play) as (reader, writer):
         writer.write(asked())
         assert (await reader.read()).endswith(b"\r\n\r\n2\r\nab\r\n")
+
+
+async def play_ok(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answer after a while."""
+    await asyncio.sleep(0.3)
+    await send(start((b"content-length", b"2")))
+    await send(part(b"ok", is_last=True))
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n"], ids=["nothing", "no word", "half a head"]
+)
+async def test_who_does_not_ask_to_the_end_is_cut_off(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+    async with door(play_ok) as (reader, writer):
+        writer.write(said)
+        assert await reader.read() == b""
+    async with door(play_ok) as (reader, writer):
+        writer.write(asked())
+        assert (await answered(reader))[1] == b"ok"  # which took longer
+        writer.write(said or b"\r\n")
+        assert await reader.read() == b""
+
+
+async def test_who_asks_in_time_may_ask_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 1.5)
+    async with door(play_ok) as (reader, writer):
+        for _ in range(6):
+            writer.write(asked()[:20])
+            await asyncio.sleep(0.05)
+            writer.write(asked()[20:])
+            assert (await answered(reader))[1] == b"ok"

@@ -304,6 +304,7 @@ def run() -> None:
         host=settings.http_host,
         port=settings.http_port,
         grace_seconds=settings.drain_seconds,
+        timeout_keep_alive=settings.keep_alive_seconds,
         lifespan="on",
         http=ClientProtocol,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote, urlsplit
 
+from common.http.serve import KEEP_ALIVE_SECONDS
 from common.providers.registry import PROVIDERS
 from common.secret import Secret
 from common.settings import HttpUrl, Port, RedisUrl, Seconds, ServiceSettings
@@ -112,6 +113,12 @@ class GatewaySettings(ServiceSettings):
     )
     cors_origins: str = Field(
         default="", validation_alias="CORS_ORIGINS", description="origins of browsers that may call, comma-separated"
+    )
+    keep_alive_seconds: int = Field(
+        default=KEEP_ALIVE_SECONDS,
+        ge=1,
+        validation_alias="GATEWAY_KEEP_ALIVE_SECONDS",
+        description="how long a client's idle connection stays open: longer than a load balancer in front keeps one",
     )
     drain_seconds: int = Field(
         default=30, ge=1, validation_alias="GATEWAY_DRAIN_SECONDS", description="time for running calls at shutdown"

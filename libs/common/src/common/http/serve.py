@@ -9,6 +9,10 @@ from typing import Any
 
 import uvicorn
 
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than the other side keeps one (clients 5 to 60 s, load balancers 60), so
+that it is they who close it. A request that meets our closing has been sent in vain, and nobody can tell."""
+
 
 def serve(app: Any, *, host: str, port: int, grace_seconds: int = 30, **options: Any) -> None:
     """Serve until SIGTERM or SIGINT; running requests get `grace_seconds` to end."""
@@ -21,5 +25,5 @@ def serve(app: Any, *, host: str, port: int, grace_seconds: int = 30, **options:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,
-        **{"loop": "uvloop", "http": "httptools", **options},
+        **{"loop": "uvloop", "http": "httptools", "timeout_keep_alive": KEEP_ALIVE_SECONDS, **options},
     )

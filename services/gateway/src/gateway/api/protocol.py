@@ -3,7 +3,8 @@
 An answer's head waits for the beginning of its body, as ASGI has it, and both leave in one system call: uvicorn writes
 them apart, and judges each header alone, which costs a short call more than encoding its answer.
 
-A request's head is bounded: neither the parser nor uvicorn would stop taking one that never ends.
+A request's head is bounded in size and time: neither the parser nor uvicorn would stop taking, or waiting for, one that
+never ends.
 
 Whoever works for a client is called when it hangs up: ASGI's own way, a task that waits for the word, costs every call
 that task.
@@ -24,6 +25,9 @@ _LINE = b": ".join
 
 MAX_HEAD_BYTES = 64 * 1024
 """What a request's line and headers may take; judged after each read, so one read more may pass."""
+
+HEAD_SECONDS = 60.0
+"""How long a client that has connected, or has begun to ask, may take until its request's head is here."""
 
 LINE = "tollgate.line"
 """The ASGI extension under which a request finds its client's line."""
@@ -151,10 +155,13 @@ class ClientProtocol(HttpToolsProtocol):
         self._line = Line()
         self._extensions: dict[str, Any] = {LINE: self._line}
         self._head_bytes = _NO_HEAD
+        self._late: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
         super().data_received(data)
+        if self._late is None and (self.cycle is None or self.cycle.response_complete):  # but no whole head
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         if self._head_bytes >= 0:  # and the head has not ended
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -170,12 +177,19 @@ class ClientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A request's head has come."""
         self._head_bytes = _NO_HEAD
+        self._expect_no_head()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has hung up."""
+        self._expect_no_head()
         super().connection_lost(exc)
         self._line.cut()
+
+    def _expect_no_head(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """A request's turn has come: it is answered by a task."""
