@@ -114,7 +114,7 @@ class Exchange:
             raise RuntimeError("a header with control characters in it")
         named = dict(headers)
         length = named.get(b"content-length")
-        if b"close" in named.get(b"connection", b""):
+        if (connection := named.get(b"connection")) is not None and b"close" in connection:
             self.request.keep_alive = False
         has_body = status not in _NO_BODY and self.request.scope["method"] != "HEAD"
         self._is_chunked = length is None and has_body

@@ -218,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
             raise UpstreamTooLarge(f"more than {self._limits.header_bytes} bytes of headers")
         head = raw[start:end]
         lowered = head.lower()
-        if b"\r\ncontent-length:" not in lowered:
+        if lowered.find(b"\r\ncontent-length:") < 0:
             response.framed = self._is_framed(lowered)
         if self._idle_seconds < 0:
             self._idle_seconds = self._idle_seconds_of(lowered)

@@ -152,7 +152,7 @@ def compose(request: UpstreamRequest, host_line: bytes) -> tuple[bytes, bytes | 
     block = request.headers
     if not isinstance(block, bytes):
         block = header_block(block)
-    elif block and (block[-2:] != b"\r\n" or block[:2] == b"\r\n" or b"\r\n\r\n" in block):
+    elif block and (block[-2:] != b"\r\n" or block[:2] == b"\r\n" or block.find(b"\r\n\r\n") >= 0):
         raise ValueError("the header block is malformed; header_block makes one")
     body = request.body
     if body is None:

@@ -161,7 +161,7 @@ class UpstreamResponse:
         """The header block has arrived: status line and headers, each ended by CRLF; as sent and in lower case."""
         self._head = head
         self._lowered = lowered
-        if b"\r\ncontent-encoding:" in lowered:
+        if lowered.find(b"\r\ncontent-encoding:") >= 0:
             self._inflater = inflater_for(self._find(b"content-encoding") or b"", self._limits.max_expansion)
         self.status = status
         self.wake()

@@ -61,7 +61,7 @@ class PlainChunks:
         if ends < begins:
             return None
         whole, rest = piece[begins:ends], piece[ends + len(tail) :]
-        if tail not in whole:
+        if whole.find(tail) < 0:
             text = whole
             if mark:
                 text, _, padding = whole.partition(mark)
@@ -105,7 +105,7 @@ def _around(event: bytes, text: str) -> _Around | None:
 
 def _plain_size(texts: bytes) -> int:
     """Characters of texts; -1 where JSON would write some of them otherwise, or they are not UTF-8."""
-    if _QUOTE in texts or _ESCAPE in texts:
+    if texts.find(_QUOTE) >= 0 or texts.find(_ESCAPE) >= 0:
         return -1
     try:
         read = texts.decode()

@@ -164,11 +164,11 @@ class StreamDecoder:
             self.is_done = True
             return b""
         chunk = _decode_chunk(data)
-        has_usage = b'"usage"' in data
+        has_usage = data.find(b'"usage"') >= 0
         reported = report_in(chunk.usage) if has_usage else None
         if reported is not None:
             self.raw_usage = reported
-        if name == b"error" or (b'"error"' in data and bytes(chunk.error) not in NO_ERRORS):
+        if name == b"error" or (data.find(b'"error"') >= 0 and bytes(chunk.error) not in NO_ERRORS):
             raise decode_error(502, data, self._provider, None)
         if chunk.service_tier is not None:  # the last that is named is the one that was used
             self.service_tier = chunk.service_tier
@@ -192,7 +192,7 @@ class StreamDecoder:
     @staticmethod
     def _told(data: bytes) -> bytes:
         """A chunk as an event for the client."""
-        if b"\n" in data:  # it came in several `data` lines
+        if data.find(b"\n") >= 0:  # it came in several `data` lines
             data = msgspec.json.format(data, indent=-1)
         return b"data: " + data + b"\n\n"
 
