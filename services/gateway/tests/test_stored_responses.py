@@ -45,6 +45,8 @@ async def test_a_response_is_looked_at_listed_and_deleted(
     assert [item.type for item in listed] == ["message"]
     with pytest.raises(openai.BadRequestError, match="background"):
         await client.responses.cancel(made.id)
+    with pytest.raises(openai.BadRequestError, match="background"):
+        await client.responses.retrieve(made.id, stream=True)
     await client.responses.delete(made.id)
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(made.id)

@@ -99,6 +99,8 @@ class ResponsesDoor:
                 raise not_found(response_id)
             if what == "cancel":
                 raise Refusal("invalid_request", "only work in the background can be cancelled", param="response_id")
+            if asked == ("GET", "") and _wants_stream(client.query):
+                raise Refusal("invalid_request", "only work in the background can be streamed again", param="stream")
             if stored.place is not None:
                 await self._ask_provider(asked[0], what, client, key, stored)
             elif asked[0] == "DELETE":
@@ -134,6 +136,10 @@ class ResponsesDoor:
 
 _WHATS = frozenset({"", "input_items", "cancel"})
 _ASKED = frozenset({("GET", ""), ("DELETE", ""), ("GET", "input_items"), ("POST", "cancel")})
+
+
+def _wants_stream(query: bytes) -> bool:
+    return dict(parse_qsl(query.decode("latin-1"))).get("stream", "false").lower() not in ("false", "0")
 
 
 def _deleted(response_id: str) -> bytes:
