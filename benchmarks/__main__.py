@@ -16,6 +16,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -29,7 +30,7 @@ from rich.table import Table
 
 from benchmarks.booking import Booked, measure
 from benchmarks.catalog import Waited, lists_table, measure_lists
-from benchmarks.load import Result, Target, run
+from benchmarks.load import Callers, Result, Target, callers
 from benchmarks.stack import cpu_seconds, running_ordinary, running_stack
 
 
@@ -44,7 +45,7 @@ class Scenario:
     calls: int
 
 
-ROUNDS = 12
+ROUNDS = 24
 BOOKED_EVENTS = 40_000
 SCENARIOS = (
     Scenario("whole, 64 at once", "Say hello!", False, 64, 8_000),
@@ -88,34 +89,33 @@ class Bench:
     async def measure(self, scenario: Scenario) -> Measured:
         """The simulator directly, then gateway and ordinary proxy in turn."""
         calls = max(scenario.connections, int(scenario.calls * self.scale) // ROUNDS)
-        direct = self._target(f"{self.stack['simulator_url']}/openai/v1", scenario)
-        alone = await run(direct, scenario.connections, calls)
-        gateway, ordinary = (
-            self._target(f"{self.stack['url']}/v1", scenario),
-            self._target(f"{self.ordinary}/v1", scenario),
-        )
         pid = int(self.stack["pids"]["gateway"])
-        for target in (gateway, ordinary):
-            await run(target, scenario.connections, max(scenario.connections, calls // 4))
-        rounds = [
-            (await _cpu(gateway, scenario, calls, pid), await _cpu(ordinary, scenario, calls, self.ordinary_pid))
-            for _ in range(ROUNDS)
-        ]
+        async with (
+            self._callers(f"{self.stack['simulator_url']}/openai/v1", scenario) as direct,
+            self._callers(f"{self.stack['url']}/v1", scenario) as gateway,
+            self._callers(f"{self.ordinary}/v1", scenario) as ordinary,
+        ):
+            alone = await direct.run(calls)
+            for warmed in (gateway, ordinary):
+                await warmed.run(calls)
+            rounds = [
+                (await _cpu(gateway, calls, pid), await _cpu(ordinary, calls, self.ordinary_pid)) for _ in range(ROUNDS)
+            ]
         result, _ = min((ours for ours, _ in rounds), key=lambda round_: round_[1])
         cpu, theirs = ([cpu_us for _, cpu_us in side] for side in zip(*rounds, strict=True))
         return _row(scenario, result, alone, cpu, theirs, psutil.Process(pid).memory_info().rss)
 
-    def _target(self, base_url: str, scenario: Scenario) -> Target:
+    def _callers(self, base_url: str, scenario: Scenario) -> AbstractAsyncContextManager[Callers]:
         members = {"stream": True} if scenario.streamed else {}
         message = {"role": "user", "content": scenario.content}
         body = json.dumps({"model": "gpt-4", "messages": [message], "max_tokens": 64, **members}).encode()
-        return Target(f"{base_url}/chat/completions", self.key, body)
+        return callers(Target(f"{base_url}/chat/completions", self.key, body), scenario.connections)
 
 
-async def _cpu(target: Target, scenario: Scenario, calls: int, pid: int) -> tuple[Result, float]:
+async def _cpu(calling: Callers, calls: int, pid: int) -> tuple[Result, float]:
     """One round: what it saw, and the process's CPU µs a call."""
     before = cpu_seconds(pid)
-    result = await run(target, scenario.connections, calls)
+    result = await calling.run(calls)
     return result, 1e6 * (cpu_seconds(pid) - before) / result.calls
 
 

@@ -1,13 +1,16 @@
 """A closed loop of callers, each over one connection of its own: how many calls, how long each took, how many chunks.
 
-It speaks HTTP/1.1 by hand, since a client library would cost more than the gateway it measures. Answers are read to
-their end and their framing checked; a call that fails stops the run.
+Connections stay open from run to run, as those of clients do: what it costs to accept them is not measured. It speaks
+HTTP/1.1 by hand, since a client library would cost more than the gateway it measures. Answers are read to their end and
+their framing checked; a call that fails stops the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -52,25 +55,40 @@ class CallFailed(Exception):
     """An answer was not what it should be."""
 
 
-async def run(target: Target, connections: int, calls: int) -> Result:
-    """Make so many calls over so many connections."""
-    result = Result()
-    left = iter(range(calls))
-    parts = urlsplit(target.url)
-    request = target.request()
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-    async def caller() -> None:
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        try:
+
+@dataclass(frozen=True)
+class Callers:
+    """Callers of one target, each with its line."""
+
+    target: Target
+    lines: Sequence[Line]
+
+    async def run(self, calls: int) -> Result:
+        """Make so many calls."""
+        result, request, left = Result(), self.target.request(), iter(range(calls))
+
+        async def caller(line: Line) -> None:
             for _ in left:
-                await _call(reader, writer, request, result)
-        finally:
-            writer.close()
+                await _call(*line, request, result)
 
-    began = time.perf_counter()
-    await asyncio.gather(*[caller() for _ in range(connections)])
-    result.seconds = time.perf_counter() - began
-    return result
+        began = time.perf_counter()
+        await asyncio.gather(*map(caller, self.lines))
+        result.seconds = time.perf_counter() - began
+        return result
+
+
+@asynccontextmanager
+async def callers(target: Target, connections: int) -> AsyncIterator[Callers]:
+    """So many callers, connected."""
+    parts = urlsplit(target.url)
+    lines = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(connections)]
+    try:
+        yield Callers(target, lines)
+    finally:
+        for _, writer in lines:
+            writer.close()
 
 
 async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, result: Result) -> None:

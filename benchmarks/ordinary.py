@@ -98,4 +98,5 @@ if __name__ == "__main__":
         http="httptools",
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=75,  # callers keep their connections while the other side is measured
     )
