@@ -21,10 +21,10 @@ from catalog_sync.domain.listing import ListedModel, ListedPrice, Quote
 from catalog_sync.domain.models import Facts
 from catalog_sync.domain.vetting import Standing
 from catalog_sync.flows import CatalogSync
-from catalog_sync.jobs import read_bucket
 from catalog_sync.main import create_app
 from catalog_sync.settings import CatalogSyncSettings
 from catalog_sync.sources.source import Source
+from common.bus.buckets import read_bucket
 from common.bus.connect import Bus, connect
 from common.http.fetch import SourceUnreadable
 from common.http.sessions import AUDIENCE, ISSUER
@@ -129,7 +129,7 @@ class Running:
 
     async def bucket(self) -> dict[str, bytes]:
         """What the gateways see."""
-        return await read_bucket(self.bus, "catalog")
+        return await read_bucket(self.bus, "catalog", bytes)
 
     async def settled(self) -> None:
         """Wait until everything committed is told."""

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 from common.http.sessions import AUDIENCE, ISSUER
 from keyvault.domain.tokens import TokenSigner, read_private_key
-from keyvault.jobs import Jobs, held_by
+from keyvault.jobs import Jobs
 
 BUCKETS = ("keys", "credentials", "sessions")
 
@@ -88,15 +88,6 @@ async def test_a_changed_snapshot_is_put_right_and_a_forged_signing_key_removed(
         return bool(await state(alone) == before)
 
     await eventually(is_right)
-
-
-async def test_held_by_reads_values_and_not_what_was_deleted(alone: Any) -> None:
-    store = await alone.bus.jetstream.key_value("budgets")
-    assert await held_by(alone.bus, "budgets") == {}
-    await store.put("one", b"1")
-    await store.put("two", b"2")
-    await store.delete("one")
-    assert (await held_by(alone.bus, "budgets")).keys() == {"two"}
 
 
 async def test_revocations_are_forgotten_once_no_token_needs_them(alone: Any, eventually: Any) -> None:

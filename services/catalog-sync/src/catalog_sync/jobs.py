@@ -12,15 +12,14 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
+from common.bus.buckets import read_bucket
 from common.bus.connect import Bus
 from common.clock import Clock
 from common.contracts.topology import CATALOG_BUCKET
 from common.outages import AWAY
 from nats.errors import Error as NatsError
-from nats.js.kv import KV_DEL, KV_PURGE
 
 from catalog_sync.flows import CatalogSync
 from catalog_sync.flows.syncs import UnknownSource
@@ -33,8 +32,6 @@ _LOOK_SECONDS = 30.0
 _FIRST_SECONDS = 600.0
 _JITTER = 0.1
 _RETRY_SECONDS = 2.0
-_READ_SECONDS = 30.0
-_SILENCE_SECONDS = 1.0
 
 _OUTAGE = (*AWAY, NatsError)
 
@@ -88,7 +85,7 @@ class Upkeep:
         return sync.error is None
 
     async def _compare(self) -> bool:
-        told = await self._catalog.republish(await read_bucket(self._bus, CATALOG_BUCKET.name))
+        told = await self._catalog.republish(await read_bucket(self._bus, CATALOG_BUCKET.name, bytes))
         if told:
             log.info("catalog_republished", snapshots=told)
         return True
@@ -132,35 +129,3 @@ class Schedule:
             now + timedelta(seconds=self._interval_seconds * (1 + jitter)),
             now + timedelta(seconds=min(_FIRST_SECONDS, self._interval_seconds) * (1 + jitter)),
         )
-
-
-async def read_bucket(bus: Bus, name: str) -> dict[str, bytes]:
-    """Every key of a bucket with its present value; raises what NATS raises when it cannot be read.
-
-    The watcher's own sign that everything came (None) may arrive before the last entries do; so the bucket's last
-    revision is waited for, too, unless nothing more comes because that very entry is gone.
-    """
-    found: dict[str, bytes] = {}
-    store = await bus.jetstream.key_value(name)
-    state = (await bus.jetstream.stream_info(f"KV_{name}")).state
-    last, reached, has_sign = state.last_seq if state.messages else 0, 0, False
-    watcher: Any = await store.watchall()
-    try:
-        async with asyncio.timeout(_READ_SECONDS):
-            while reached < last or not has_sign:
-                try:
-                    entry = await watcher.updates(timeout=_SILENCE_SECONDS if has_sign else _READ_SECONDS)
-                except (NatsError, TimeoutError):
-                    if not has_sign:
-                        raise
-                    break
-                if entry is None:
-                    has_sign = True
-                    continue
-                reached = max(reached, entry.revision or 0)
-                if entry.operation not in (KV_DEL, KV_PURGE):
-                    found[entry.key] = entry.value or b""
-    finally:
-        with suppress(NatsError, OSError):
-            await watcher.stop()
-    return found

@@ -10,16 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
+from common.bus.buckets import read_bucket
 from common.bus.connect import Bus
 from common.contracts.topology import CREDENTIALS_BUCKET, KEYS_BUCKET, SESSIONS_BUCKET
 from common.errors import Unavailable
 from common.outages import AWAY
 from common.tasks import Tasks
 from nats.errors import Error as NatsError
-from nats.js.kv import KV_DEL, KV_PURGE
 
 from keyvault.flows import Keyvault
 from keyvault.flows.snapshots import digest
@@ -36,7 +35,6 @@ _ROTATIONS_SECONDS = 60.0
 _REMINDERS_SECONDS = 3600.0
 _KEPT_SECONDS = 300.0
 _VERIFY_SECONDS = 6 * 3600.0
-_READ_SECONDS = 30.0
 
 _OUTAGES = (*AWAY, NatsError, Unavailable)
 
@@ -120,25 +118,9 @@ class Jobs:
             (CREDENTIALS_BUCKET.name, snapshots.restore_credentials),
             (KEYS_BUCKET.name, snapshots.restore_keys),
         ):
-            restored = await restore(await held_by(self.bus, bucket))
+            restored = await restore(await read_bucket(self.bus, bucket, digest))
             if restored:
                 log.info("bucket_restored", bucket=bucket, snapshots=restored)
-
-
-async def held_by(bus: Bus, bucket: str) -> dict[str, bytes]:
-    """What a bucket holds now: the digest of each key's value. TimeoutError when it cannot be read in time."""
-    store = await bus.jetstream.key_value(bucket)
-    watcher: Any = await store.watchall()
-    held: dict[str, bytes] = {}
-    try:
-        async with asyncio.timeout(_READ_SECONDS):
-            while (entry := await watcher.updates(timeout=_READ_SECONDS)) is not None:
-                if entry.operation not in (KV_DEL, KV_PURGE):
-                    held[entry.key] = digest(entry.value or b"")
-    finally:
-        with suppress(NatsError, OSError):
-            await watcher.stop()
-    return held
 
 
 async def _every(seconds: float, job: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.kv import KV_DEL, KV_PURGE, KeyValue
+from nats.js.kv import KeyValue
 
+from common.bus.buckets import everything, is_gone, last_revision
 from common.bus.connect import Bus
 
 log = structlog.get_logger()
 
 _RETRY_SECONDS = 0.25
 _FIRST_READ_SECONDS = 15.0
-_SILENCE_SECONDS = 2.0
 
 OnChange = Callable[[str, bytes | None], None]
 """Called with a key and its bytes, or None when it is gone. Raises ValueError for a snapshot that makes no sense."""
@@ -71,7 +71,7 @@ class Mirror:
         """Read everything once, then follow until it is time to read everything again."""
         self._again.clear()
         store = await self._bus.jetstream.key_value(self.bucket)
-        last = await self._last_revision()
+        last = await last_revision(self._bus, self.bucket)
         watcher: Any = await store.watchall()
         try:
             await self._read_all(watcher, last)
@@ -82,33 +82,13 @@ class Mirror:
             with suppress(NatsError, OSError):
                 await watcher.stop()
 
-    async def _last_revision(self) -> int:
-        """The last revision in the bucket; 0 when there is nothing in it."""
-        state = (await self._bus.jetstream.stream_info(f"KV_{self.bucket}")).state
-        return state.last_seq if state.messages else 0
-
     async def _read_all(self, watcher: Any, last: int) -> None:
-        """Read everything up to the revision that was the last before the watcher began.
-
-        The watcher's own sign that everything came (None) is not enough: it is also given when the first entries have
-        left the server and not yet arrived, and then a whole bucket would seem to be gone.
-        """
+        """Read everything up to the revision that was the last before the watcher began."""
         seen: set[str] = set()
-        has_sign, reached = False, 0
         async with asyncio.timeout(_FIRST_READ_SECONDS):
-            while reached < last or not has_sign:
-                try:
-                    entry = await watcher.updates(timeout=_SILENCE_SECONDS if has_sign else _FIRST_READ_SECONDS)
-                except (NatsError, TimeoutError):
-                    if not has_sign:
-                        raise
-                    break  # the last revision itself is gone, so it cannot come
-                if entry is None:
-                    has_sign = True
-                    continue
+            async for entry in everything(watcher, last):
                 await self._apply(entry)
                 seen.add(entry.key)
-                reached = max(reached, entry.revision or 0)
         for gone in self._keys - seen:
             self._change(gone, None)
         self._keys &= seen
@@ -130,7 +110,7 @@ class Mirror:
             await asyncio.gather(update, again, return_exceptions=True)
 
     async def _apply(self, entry: KeyValue.Entry) -> None:
-        if entry.operation in (KV_DEL, KV_PURGE):
+        if is_gone(entry):
             self._keys.discard(entry.key)
             self._change(entry.key, None)
         else:
