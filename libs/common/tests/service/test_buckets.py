@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from common.bus.buckets import everything, last_revision, read_bucket
+from common.bus.buckets import everything, read_bucket, watching
 from common.bus.connect import connect
 from common.bus.provision import provision
 from nats.errors import TimeoutError as NatsTimeout
@@ -62,5 +62,6 @@ async def test_values_are_read_and_what_was_deleted_is_not(nats_url: str) -> Non
     await store.delete("one")
     for _ in range(30):  # a watcher's sign comes too early once in a while
         assert await read_bucket(bus, "budgets", int) == {"two": 2}
-    assert await last_revision(bus, "budgets") >= 3
+    async with watching(bus, "budgets") as (_, last):
+        assert last >= 3
     await bus.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from nats.errors import Error as NatsError
@@ -23,10 +23,17 @@ _SILENCE_SECONDS = 2.0
 Kept = TypeVar("Kept")
 
 
-async def last_revision(bus: Bus, bucket: str) -> int:
-    """The last revision in a bucket; 0 when there is nothing in it."""
+@asynccontextmanager
+async def watching(bus: Bus, bucket: str) -> AsyncIterator[tuple[Any, int]]:
+    """A watcher of a bucket, and the last revision in it before the watcher began; 0 when there was nothing in it."""
+    store = await bus.jetstream.key_value(bucket)
     state = (await bus.jetstream.stream_info(f"KV_{bucket}")).state
-    return state.last_seq if state.messages else 0
+    watcher: Any = await store.watchall()
+    try:
+        yield watcher, state.last_seq if state.messages else 0
+    finally:
+        with suppress(NatsError, OSError):
+            await watcher.stop()
 
 
 async def everything(watcher: Any, last: int) -> AsyncIterator[KeyValue.Entry]:
@@ -56,17 +63,10 @@ async def read_bucket(bus: Bus, name: str, keep: Callable[[bytes], Kept]) -> dic
     """Every key of a bucket with what `keep` makes of its present value. Raises what NATS raises when the bucket cannot
     be read, TimeoutError when that takes too long."""
     found: dict[str, Kept] = {}
-    store = await bus.jetstream.key_value(name)
-    last = await last_revision(bus, name)
-    watcher: Any = await store.watchall()
-    try:
-        async with asyncio.timeout(_READ_SECONDS):
-            async for entry in everything(watcher, last):
-                if is_gone(entry):
-                    found.pop(entry.key, None)
-                else:
-                    found[entry.key] = keep(entry.value or b"")
-    finally:
-        with suppress(NatsError, OSError):
-            await watcher.stop()
+    async with watching(bus, name) as (watcher, last), asyncio.timeout(_READ_SECONDS):
+        async for entry in everything(watcher, last):
+            if is_gone(entry):
+                found.pop(entry.key, None)
+            else:
+                found[entry.key] = keep(entry.value or b"")
     return found

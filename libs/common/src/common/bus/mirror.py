@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
 from nats.errors import Error as NatsError
 from nats.js.kv import KeyValue
 
-from common.bus.buckets import everything, is_gone, last_revision
+from common.bus.buckets import everything, is_gone, watching
 from common.bus.connect import Bus
 
 log = structlog.get_logger()
@@ -70,17 +69,11 @@ class Mirror:
     async def _follow(self) -> None:
         """Read everything once, then follow until it is time to read everything again."""
         self._again.clear()
-        store = await self._bus.jetstream.key_value(self.bucket)
-        last = await last_revision(self._bus, self.bucket)
-        watcher: Any = await store.watchall()
-        try:
+        async with watching(self._bus, self.bucket) as (watcher, last):
             await self._read_all(watcher, last)
             until = asyncio.get_running_loop().time() + self._reread_seconds
             while not self._again.is_set() and (left := until - asyncio.get_running_loop().time()) > 0:
                 await self._next(watcher, left)
-        finally:
-            with suppress(NatsError, OSError):
-                await watcher.stop()
 
     async def _read_all(self, watcher: Any, last: int) -> None:
         """Read everything up to the revision that was the last before the watcher began."""

@@ -155,13 +155,14 @@ class ClientProtocol(HttpToolsProtocol):
         self._line = Line()
         self._extensions: dict[str, Any] = {LINE: self._line}
         self._head_bytes = _NO_HEAD
-        self._late: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._late: asyncio.TimerHandle | None = None
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
         super().data_received(data)
         if self._late is None and (self.cycle is None or self.cycle.response_complete):  # but no whole head
-            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._expect_head()
         if self._head_bytes >= 0:  # and the head has not ended
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -185,6 +186,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._expect_no_head()
         super().connection_lost(exc)
         self._line.cut()
+
+    def _expect_head(self) -> None:
+        self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _expect_no_head(self) -> None:
         if self._late is not None:

@@ -57,6 +57,11 @@ class EventSplitter:
         return self.feed(b"\n\n")
 
 
+def event_of(data: bytes) -> bytes:
+    """Data of one line as an event."""
+    return b"data: %b\n\n" % data
+
+
 def _event(block: bytes) -> tuple[bytes, bytes] | None:
     if block.startswith(b"data: ") and block.find(b"\n") < 0:  # what nearly every event of every provider looks like
         return b"", block[6:]

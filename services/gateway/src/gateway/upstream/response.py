@@ -151,10 +151,6 @@ class UpstreamResponse:
         if self._connection is not None and not self._is_left:
             self._give_up(UpstreamCut("the answer was abandoned before its end"))
 
-    async def aclose(self) -> None:
-        """`abort`, in the form that `contextlib.aclosing` expects."""
-        self.abort()
-
     # The connection's side.
 
     def open(self, status: int, head: bytes, lowered: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of, details_in, word_of
+from gateway.providers.counting import count_of, counted, details_in, word_of
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -25,7 +25,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     thought = min(told, produced)
     return Usage(
         input_tokens=fresh or 0,
-        cached_input_tokens=count_of(raw.get("cache_read_input_tokens")) or 0,
+        cached_input_tokens=counted(raw, "cache_read_input_tokens"),
         cache_write_5m_tokens=written[0],
         cache_write_1h_tokens=written[1],
         output_tokens=produced - thought,
@@ -47,8 +47,8 @@ def merged(earlier: Mapping[str, Any] | None, later: Mapping[str, Any]) -> dict[
 def _written(raw: Mapping[str, Any]) -> tuple[int, int]:
     """Tokens written to the cache for five minutes, and for an hour."""
     split = details_in(raw, "cache_creation")
-    hour = count_of(split.get("ephemeral_1h_input_tokens")) or 0
-    minutes = count_of(split.get("ephemeral_5m_input_tokens")) or 0
+    hour = counted(split, "ephemeral_1h_input_tokens")
+    minutes = counted(split, "ephemeral_5m_input_tokens")
     total = count_of(raw.get("cache_creation_input_tokens"))
     if total is None:
         return minutes, hour

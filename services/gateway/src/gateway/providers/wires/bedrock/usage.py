@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, counted
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -18,7 +18,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     fresh, produced = count_of(raw.get("inputTokens")), count_of(raw.get("outputTokens"))
     if fresh is None and produced is None:
         return None
-    cached, written = count_of(raw.get("cacheReadInputTokens")) or 0, count_of(raw.get("cacheWriteInputTokens")) or 0
+    cached, written = counted(raw, "cacheReadInputTokens"), counted(raw, "cacheWriteInputTokens")
     explained = (fresh or 0) + (produced or 0) + cached + written
     total, kept = count_of(raw.get("totalTokens")), _for_an_hour(raw)
     unexplained = max(0, (total or 0) - explained)
@@ -40,7 +40,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
 def _for_an_hour(raw: Mapping[str, Any]) -> int:
     details = raw.get("cacheDetails")
     return sum(
-        count_of(detail.get("inputTokens")) or 0
+        counted(detail, "inputTokens")
         for detail in (details if isinstance(details, list) else ())
         if isinstance(detail, dict) and detail.get("ttl") == "1h"
     )

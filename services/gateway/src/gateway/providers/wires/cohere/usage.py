@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of, details_in
+from gateway.providers.counting import count_of, counted, details_in
 
 _TOKENS = ("input_tokens", "output_tokens")
 
@@ -24,7 +24,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     if found == [None, None] and not units:
         return None
     read, produced = found[0] or 0, found[1] or 0
-    held, pondered = count_of(raw.get("cached_tokens")) or 0, count_of(seen.get("reasoning_tokens")) or 0
+    held, pondered = counted(raw, "cached_tokens"), counted(seen, "reasoning_tokens")
     cached, thought = min(held, read), min(pondered, produced)
     return Usage(
         input_tokens=read - cached,
@@ -32,7 +32,7 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         output_tokens=produced - thought,
         reasoning_tokens=thought,
         units=units,
-        anomalous=held > max(read, count_of(seen.get("input_tokens")) or 0) or pondered > produced,
+        anomalous=held > max(read, counted(seen, "input_tokens")) or pondered > produced,
     )
 
 

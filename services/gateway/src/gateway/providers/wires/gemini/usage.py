@@ -7,7 +7,7 @@ from typing import Any
 
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, counted
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -20,11 +20,11 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     prompt, total = count_of(raw.get("promptTokenCount")), count_of(raw.get("totalTokenCount"))
     if prompt is None and total is None:
         return None
-    prompt = (prompt or 0) + (count_of(raw.get("toolUsePromptTokenCount")) or 0)
-    produced = count_of(raw.get("candidatesTokenCount")) or 0
-    thought = count_of(raw.get("thoughtsTokenCount")) or 0
+    prompt = (prompt or 0) + counted(raw, "toolUsePromptTokenCount")
+    produced = counted(raw, "candidatesTokenCount")
+    thought = counted(raw, "thoughtsTokenCount")
     thought += max(0, (total or 0) - prompt - produced - thought)
-    told = count_of(raw.get("cachedContentTokenCount")) or 0
+    told = counted(raw, "cachedContentTokenCount")
     cached = min(told, prompt)
     heard = max(0, _of(raw, "promptTokensDetails", "AUDIO") - _of(raw, "cacheTokensDetails", "AUDIO"))
     heard = min(heard, prompt - cached)
@@ -46,4 +46,4 @@ def _of(raw: Mapping[str, Any], name: str, modality: str) -> int:
     """Tokens of one kind, by the details of this name."""
     found = raw.get(name)
     details = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return sum(count_of(one.get("tokenCount")) or 0 for one in details if one.get("modality") == modality)
+    return sum(counted(one, "tokenCount") for one in details if one.get("modality") == modality)

@@ -13,7 +13,7 @@ import msgspec
 from common.providers.registry import ProviderRow
 from common.usage import Usage
 
-from gateway.providers.counting import count_of, details_in
+from gateway.providers.counting import count_of, counted, details_in
 from gateway.providers.errors import ProviderFailed
 from gateway.providers.wire import Answer, Members, Outgoing, StreamDecoder, Verb
 from gateway.providers.wires.openai.events import EventsDecoder
@@ -95,7 +95,7 @@ def _pictured(raw: Mapping[str, Any] | None, count: int) -> Usage:
     units = {"images": count}
     if raw is None:
         return Usage(units=units)
-    given, made = count_of(raw.get("input_tokens")) or 0, count_of(raw.get("output_tokens")) or 0
+    given, made = counted(raw, "input_tokens"), counted(raw, "output_tokens")
     seen = min(count_of(details_in(raw, "input_tokens_details").get("image_tokens")) or 0, given)
     said = min(count_of(details_in(raw, "output_tokens_details").get("text_tokens")) or 0, made)
     pictured = {"input_image_tokens": seen, "output_image_tokens": made - said}

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.providers.framing import EVENT_END
+from gateway.providers.framing import event_of
 
-_EVENT = b"data: "
 _TEXT = b'"content":"'
 _QUOTE = b'"'
 _ESCAPE = b"\\"
@@ -46,7 +45,7 @@ class PlainChunks:
 
     def learn(self, data: bytes, told: bytes, text: str) -> None:
         """Remember a chunk that brought one text and nothing else: its bytes, and the event that was made of it."""
-        here, there = _around(b"%b%b%b" % (_EVENT, data, EVENT_END), text), _around(told, text)
+        here, there = _around(event_of(data), text), _around(told, text)
         if here is not None and there is not None and bool(here[1]) is bool(there[1]):
             self._sent, self._told = here, there
 

@@ -10,7 +10,7 @@ from common.usage import Usage
 
 from gateway.providers.counting import estimate_tokens
 from gateway.providers.errors import ProviderFailed
-from gateway.providers.framing import EVENT_END, EventSplitter, EventTooLarge
+from gateway.providers.framing import EVENT_END, EventSplitter, EventTooLarge, event_of
 from gateway.providers.wire import Identity
 from gateway.providers.wires.openai.answers import BROKEN_FINISHES, FINISH_REASONS, SERVICE_TIERS, finish_of, tier_of
 from gateway.providers.wires.openai.failures import NO_ERRORS, NULL, decode_error
@@ -149,7 +149,7 @@ class StreamDecoder:
         taken: list[bytes] = []
         try:
             for name, data in events:
-                run = None if name or self.is_done else self._plain.read_run(b"data: %b\n\n" % data)
+                run = None if name or self.is_done else self._plain.read_run(event_of(data))
                 taken.append(self._event(name, data) if run is None else self._count(run))
         except ProviderFailed as failure:
             self.failure = failure
@@ -194,7 +194,7 @@ class StreamDecoder:
         """A chunk as an event for the client."""
         if data.find(b"\n") >= 0:  # it came in several `data` lines
             data = msgspec.json.format(data, indent=-1)
-        return b"data: " + data + b"\n\n"
+        return event_of(data)
 
     def _read_choice(self, choice: _Choice) -> bool:
         """Count what a choice brings; whether it must be rewritten for the client."""

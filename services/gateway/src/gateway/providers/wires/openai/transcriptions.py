@@ -15,7 +15,7 @@ import msgspec
 from common.providers.registry import ProviderRow
 from common.usage import Usage
 
-from gateway.providers.counting import count_of
+from gateway.providers.counting import count_of, counted
 from gateway.providers.errors import ProviderFailed, untranslatable
 from gateway.providers.forms import write_form
 from gateway.providers.wire import Answer, Members, Outgoing, StreamDecoder, Verb
@@ -70,7 +70,7 @@ def _counted(raw: Mapping[str, Any]) -> Usage | None:
     if given is None:
         return None
     details = raw.get("input_token_details") or raw.get("input_tokens_details")
-    heard = min(count_of(details.get("audio_tokens")) or 0, given) if isinstance(details, dict) else given
+    heard = min(counted(details, "audio_tokens"), given) if isinstance(details, dict) else given
     return Usage(input_tokens=given - heard, audio_input_tokens=heard, output_tokens=said or 0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from common.usage import Usage
 
-from gateway.providers.counting import count_of, details_in
+from gateway.providers.counting import count_of, counted, details_in
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
@@ -22,14 +22,14 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
         return None
     given, produced = given or 0, produced or 0
     inside, outside = details_in(raw, "input_tokens_details"), details_in(raw, "output_tokens_details")
-    produced += max(0, (count_of(raw.get("total_tokens")) or 0) - given - produced)
-    read, kept = count_of(inside.get("cached_tokens")) or 0, count_of(inside.get("cache_write_tokens")) or 0
-    thought, total = count_of(outside.get("reasoning_tokens")) or 0, count_of(raw.get("total_tokens"))
+    produced += max(0, counted(raw, "total_tokens") - given - produced)
+    read, kept = counted(inside, "cached_tokens"), counted(inside, "cache_write_tokens")
+    thought, total = counted(outside, "reasoning_tokens"), count_of(raw.get("total_tokens"))
     cached = min(read, given)
     written = min(kept, given - cached)
-    heard = min(count_of(inside.get("audio_tokens")) or 0, given - cached - written)
+    heard = min(counted(inside, "audio_tokens"), given - cached - written)
     reasoning = min(thought, produced)
-    spoken = min(count_of(outside.get("audio_tokens")) or 0, produced - reasoning)
+    spoken = min(counted(outside, "audio_tokens"), produced - reasoning)
     return Usage(
         input_tokens=given - cached - written - heard,
         cached_input_tokens=cached,
